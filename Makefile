@@ -1,0 +1,106 @@
+# What people and `.ci/run` call. `make` alone lists the targets.
+#
+# Needs Rust, a C++ compiler and python3 with pip. Everything that is fetched lands in git-ignored folders of this clone,
+# or where the variables below say. Every target may be repeated: what is there already is kept.
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+# Cargo uses all cores by itself and locks its folder: two targets at once would only wait for one another.
+.NOTPARALLEL:
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+# A path given relative to this folder, made whole: cargo and build scripts run elsewhere. Spaces are allowed.
+whole = $(if $(filter /%,$(1)),$(1),$(CURDIR)/$(1))
+
+CARGO_TARGET_DIR ?= target
+LIBTORCH_HOME ?= .libtorch
+READERS_VENV ?= .readers
+override CARGO_TARGET_DIR := $(call whole,$(CARGO_TARGET_DIR))
+override LIBTORCH_HOME := $(call whole,$(LIBTORCH_HOME))
+override READERS_VENV := $(call whole,$(READERS_VENV))
+
+# A libtorch that is already here wins, and nothing is fetched.
+ifneq ($(LIBTORCH),)
+libtorch_is_given := yes
+override LIBTORCH := $(call whole,$(LIBTORCH))
+else
+override LIBTORCH := $(LIBTORCH_HOME)/torch
+endif
+
+export PYTHON CARGO_TARGET_DIR LIBTORCH
+# Python leaves nothing in the tree.
+export PYTHONDONTWRITEBYTECODE := 1
+
+binary := $(CARGO_TARGET_DIR)/debug/batch-infer
+date := 2026-11-19
+say := @printf '\n== %s\n'
+
+.PHONY: help
+help: ## list the targets
+	@printf 'make demo     is the place to start; make test is the second.\n\n'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@printf '\nFolders: CARGO_TARGET_DIR, LIBTORCH_HOME, READERS_VENV. A LIBTORCH already set is used as it is.\n'
+
+.PHONY: demo
+demo: debug ## score one date of sample_data with the fraud model and show the first predictions
+	$(say) 'scoring sample_data for $(date) with jobs/fraud-detector.toml'
+	"$(binary)" run --job jobs/fraud-detector.toml --date $(date)
+	$(say) 'first rows of predictions/fraud-detector/date=$(date)'
+	"$(binary)" head predictions/fraud-detector/date=$(date)/part-00000.parquet
+
+.PHONY: test
+test: readers debug ## run all tests: Rust, and the output read by DuckDB, Polars, PyArrow and pandas
+	$(say) 'testing: Rust'
+	BATCH_INFER_READERS_PYTHON="$(READERS_VENV)/bin/python" $(CARGO) test --locked
+	$(say) 'testing: the output in the hands of its readers'
+	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/readers
+
+.PHONY: build
+build: libtorch ## build the release binary, $CARGO_TARGET_DIR/release/batch-infer
+	$(say) 'compiling with the release profile; the first time takes long'
+	$(CARGO) build --locked --release
+	@printf '\n%s\n' "$(CARGO_TARGET_DIR)/release/batch-infer"
+
+# The cheap steps first. Clippy and rustdoc share what they learn of the dependencies.
+.PHONY: check
+check: libtorch ## check format, lints, documentation, and one version of each crate that must be one
+	$(say) 'checking: one version of arrow, parquet, object_store and reqwest'
+	.ci/one-version
+	$(say) 'checking: no addresses of package indexes'
+	.ci/no-index-hosts
+	$(say) 'checking: format'
+	$(CARGO) fmt --check
+	$(say) 'checking: lints; the first time reads all dependencies'
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(say) 'checking: documentation'
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+.PHONY: bench
+bench: libtorch ## measure; results below $CARGO_TARGET_DIR
+	$(say) 'compiling with the bench profile; the first time takes long'
+	$(CARGO) bench --locked
+
+.PHONY: libtorch
+libtorch: ## fetch libtorch once, into LIBTORCH_HOME (default .libtorch)
+ifdef libtorch_is_given
+	@printf 'libtorch: using LIBTORCH=%s\n' "$(LIBTORCH)"
+else
+	@scripts/libtorch "$(LIBTORCH_HOME)"
+endif
+
+.PHONY: readers
+readers: ## install DuckDB, Polars, PyArrow and pandas once, into READERS_VENV (default .readers)
+	@scripts/readers "$(READERS_VENV)"
+
+.PHONY: clean
+clean: ## remove what these targets made below this folder, and nothing outside it
+	rm -rf target .libtorch .libtorch.* .readers .readers.*
+	rm -rf predictions/fraud-detector predictions/fraud-detector.batch-infer
+
+# The binary of the dev profile, which the demo and the tests share.
+.PHONY: debug
+debug: libtorch
+	@[ -x "$(binary)" ] || printf '\n== compiling; the first time takes about 10 minutes on 2 cores\n'
+	$(CARGO) build --locked

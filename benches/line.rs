@@ -1,0 +1,128 @@
+//! What each stage of the line costs on one chunk of `sample_data`: decode, prepare, fill, forward, encode, assemble.
+//!
+//! `make bench` runs it. Every stage gets what the stage before it gave, so that a change shows where it is.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use batch_infer::batch::{ChunkId, Part, StageTimes};
+use batch_infer::clock::SystemClock;
+use batch_infer::document::Document;
+use batch_infer::events::Silent;
+use batch_infer::infer::BATCH_ROWS;
+use batch_infer::infer::device::Device;
+use batch_infer::machine::Machine;
+use batch_infer::output::OutputSchema;
+use batch_infer::publish::Spool;
+use batch_infer::read;
+use batch_infer::run::{self, Surroundings};
+use batch_infer::score::forward;
+use batch_infer::settings;
+use batch_infer::shutdown::Shutdown;
+use batch_infer::validate::{self, Job};
+use batch_infer::write;
+use chrono::NaiveDate;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+fn job() -> Job {
+    let document =
+        Document::open("job file", Path::new("jobs/fraud-detector.toml")).expect("run in the root of the clone");
+    let date = NaiveDate::from_ymd_opt(2026, 11, 19).expect("a date");
+    validate::read(&document, date).unwrap_or_else(|problems| unreachable!("{problems}"))
+}
+
+fn stages(criterion: &mut Criterion) {
+    let job = job();
+    let settings = settings::load(None, &[]).unwrap_or_else(|error| unreachable!("{error}"));
+    let runtime = tokio::runtime::Runtime::new().expect("threads for I/O");
+    let shutdown = Shutdown::never();
+    let around = Surroundings {
+        settings: &settings,
+        machine: &Machine::here(),
+        runtime: runtime.handle(),
+        clock: Arc::new(SystemClock),
+        monitor: &Silent,
+        shutdown: &shutdown,
+    };
+    let ready = run::ready(&job, &around).unwrap_or_else(|error| unreachable!("{error}"));
+    let model = run::load(&ready.artifact, Device::Cpu, &settings).unwrap_or_else(|error| unreachable!("{error}"));
+    let (plan, preprocessor) = (&ready.plan, &ready.preprocessor);
+    let contract = preprocessor.contract();
+    let chunk = plan.chunk(ChunkId(0));
+    let schema = OutputSchema::new(
+        &plan.columns,
+        contract,
+        &job.lineage,
+        chrono::DateTime::UNIX_EPOCH,
+        "bench",
+    )
+    .expect("the job's columns have names of their own");
+    let fetch = || {
+        let ranges = read::ranges(plan, chunk).expect("the footer is whole");
+        runtime
+            .block_on(read::fetch(plan, chunk, ranges))
+            .expect("the file is there")
+    };
+    let batch = read::decode(plan, fetch()).expect("the file is whole");
+    let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
+    let prepared = preprocessor.prepare(&derived).expect("the columns fit");
+    let clock = SystemClock;
+    let (predictions, _) = forward(&model, preprocessor, &prepared, BATCH_ROWS, &clock).expect("the model runs");
+    let bytes = write::encode(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
+
+    let mut group = criterion.benchmark_group("line");
+    group.throughput(Throughput::Elements(chunk.rows as u64));
+    group.bench_function("decode", |bench| {
+        bench.iter_batched(
+            fetch,
+            |fetched| read::decode(plan, black_box(fetched)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("derive", |bench| {
+        bench.iter(|| preprocessor.derive(black_box(batch.clone())));
+    });
+    group.bench_function("prepare", |bench| {
+        bench.iter(|| preprocessor.prepare(black_box(&derived)));
+    });
+    group.bench_function("fill", |bench| {
+        let mut tensors = Vec::new();
+        bench.iter(|| {
+            for rows in prepared.batches(BATCH_ROWS) {
+                prepared.fill(contract, &rows, &mut tensors);
+                black_box(&tensors);
+            }
+        });
+    });
+    group.bench_function("fill and forward", |bench| {
+        bench.iter(|| forward(&model, preprocessor, black_box(&prepared), BATCH_ROWS, &clock));
+    });
+    group.bench_function("encode", |bench| {
+        bench.iter(|| write::encode(&schema, contract, black_box(&batch.columns), &predictions));
+    });
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let part = Part {
+        chunk: ChunkId(0),
+        bytes: bytes.into(),
+        rejects: None,
+        rows_in: chunk.rows,
+        rows_out: chunk.rows,
+        rejected: Vec::new(),
+        stages: StageTimes::default(),
+    };
+    group.bench_function("assemble", |bench| {
+        bench.iter_batched(
+            || Spool::create(folder.path(), "bench.spool", &schema, &[]).expect("the folder is there"),
+            |mut spool| {
+                spool.append(&part)?;
+                spool.finish(chunk.rows as u64)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

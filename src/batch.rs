@@ -1,0 +1,194 @@
+//! What travels along the line, one type a stage, each with its chunk.
+//!
+//! `FeatureBatch` (read) becomes `InputTensor`s (preprocess), then `Predictions` (infer), then a `Part` (write). No stage asks an
+//! earlier one for anything: keys and positions travel along.
+
+use std::fmt;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::MutableBuffer;
+use bytes::Bytes;
+
+use crate::clock::Elapsed;
+use crate::contract::TensorType;
+
+/// Number of a chunk in its plan, from 0, in input order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkId(pub usize);
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}", self.0)
+    }
+}
+
+/// Decoded rows of one chunk: keys, passthrough columns and features.
+#[derive(Debug, Clone)]
+pub struct FeatureBatch {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The columns.
+    pub columns: RecordBatch,
+    /// Where each run of rows came from, in order.
+    pub origins: Vec<Origin>,
+}
+
+/// A run of rows of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the file below the input.
+    pub file: String,
+    /// Index in the file of the run's first row.
+    pub first_row: u64,
+    /// Rows of the run.
+    pub rows: usize,
+}
+
+impl FeatureBatch {
+    /// File and index in it of a row of the batch.
+    pub fn origin(&self, row: usize) -> (&str, u64) {
+        let mut before = 0;
+        for origin in &self.origins {
+            if row < before + origin.rows {
+                return (&origin.file, origin.first_row + (row - before) as u64);
+            }
+            before += origin.rows;
+        }
+        ("", row as u64)
+    }
+}
+
+/// One tensor for the model, in plain memory.
+#[derive(Debug)]
+pub struct InputTensor {
+    /// Type of the elements.
+    pub dtype: TensorType,
+    /// Extents, the rows first.
+    pub shape: Vec<i64>,
+    /// How the elements lie in `data`.
+    pub layout: Layout,
+    /// The elements.
+    pub data: MutableBuffer,
+}
+
+/// How the elements of a tensor lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One row after the other.
+    RowMajor,
+    /// One column after the other; the model gets a transposed view, which a matrix product takes as it is.
+    ColumnMajor,
+}
+
+/// What the model said of the rows of one chunk.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// One flat array for each output of the contract: rows times width values.
+    pub outputs: Vec<ArrayRef>,
+}
+
+/// A row that was not scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// Index in the chunk's batch.
+    pub row: usize,
+    /// Why.
+    pub reason: crate::spec::Reason,
+    /// The column at fault; empty for a result of the model.
+    pub column: String,
+}
+
+/// One chunk's predictions as the bytes of a Parquet file, and its account.
+#[derive(Debug)]
+pub struct Part {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// A whole Parquet file.
+    pub bytes: Bytes,
+    /// Rejected rows; `None` when there are none.
+    pub rejects: Option<RecordBatch>,
+    /// Rows read.
+    pub rows_in: usize,
+    /// Rows in `bytes`.
+    pub rows_out: usize,
+    /// Rows not scored, by reason.
+    pub rejected: Vec<(crate::spec::Reason, usize)>,
+    /// What each stage took.
+    pub stages: StageTimes,
+}
+
+impl Part {
+    /// Rows not scored.
+    pub fn rows_rejected(&self) -> usize {
+        self.rejected.iter().map(|(_, rows)| rows).sum()
+    }
+}
+
+/// A stage of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Bytes from the store.
+    Fetch,
+    /// Bytes to columns.
+    Decode,
+    /// Columns to tensors.
+    Preprocess,
+    /// Tensors to predictions.
+    Infer,
+    /// Predictions to Parquet.
+    Encode,
+    /// Parts to one file, checked and published.
+    Publish,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Fetch,
+        Self::Decode,
+        Self::Preprocess,
+        Self::Infer,
+        Self::Encode,
+        Self::Publish,
+    ];
+
+    /// The name in reports and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Decode => "decode",
+            Self::Preprocess => "preprocess",
+            Self::Infer => "infer",
+            Self::Encode => "encode",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// Time by stage, summed over threads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StageTimes {
+    times: [Elapsed; Stage::ALL.len()],
+}
+
+impl StageTimes {
+    /// Adds to one stage.
+    pub fn add(&mut self, stage: Stage, time: Elapsed) {
+        let sum = &mut self.times[stage as usize];
+        sum.wall += time.wall;
+        sum.cpu += time.cpu;
+    }
+
+    /// Adds all stages of another.
+    pub fn merge(&mut self, other: &Self) {
+        for stage in Stage::ALL {
+            self.add(stage, other.of(stage));
+        }
+    }
+
+    /// The time of one stage.
+    pub fn of(&self, stage: Stage) -> Elapsed {
+        self.times[stage as usize]
+    }
+}

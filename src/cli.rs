@@ -1,0 +1,66 @@
+//! The command line: what can be asked, and one function for each answer.
+//!
+//! Results go to stdout, logs and progress to stderr. No logic lives here: a command reads files, calls the library and prints.
+
+mod args;
+mod config;
+mod context;
+mod doctor;
+mod head;
+mod model;
+mod plan;
+mod run;
+mod validate;
+
+use std::io::Write;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use context::Context;
+
+use crate::error::Error;
+use crate::exit::ExitCode;
+
+/// Answers the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers too; clap writes each to where it belongs.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Success
+            };
+        }
+    };
+    let context = Context::new(&cli.common);
+    match answer(cli.command, &context) {
+        Ok(exit) => exit,
+        Err(error) => {
+            context.report(&error);
+            error.exit()
+        }
+    }
+}
+
+fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {
+    match command {
+        Command::Run(args) => run::run(&args, context),
+        Command::Plan(args) => plan::plan(&args, context),
+        Command::Validate(args) => validate::validate(&args, context),
+        Command::Doctor(args) => doctor::doctor(&args, context),
+        Command::Model(args) => model::model(&args, context),
+        Command::Config(args) => config::config(&args, context),
+        Command::Head(args) => head::head(&args, context),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "batch-infer", &mut script);
+            // A closed pipe is the reader's choice.
+            let _ = std::io::stdout().write_all(&script);
+            Ok(ExitCode::Success)
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What can be asked: the types that clap fills.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Scores a date's partition of Parquet features with a TorchScript model and publishes it whole.
+#[derive(Debug, Parser)]
+#[command(name = "batch-infer", version, about, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Settings of this machine, a TOML file as in configs/
+    #[arg(long, global = true, value_name = "FILE", env = "BATCH_INFER_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Form of what is printed on stdout
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "BATCH_INFER_FORMAT",
+        default_value = "text"
+    )]
+    pub(super) format: Format,
+    /// Logs warnings and errors only, and shows no progress
+    #[arg(long, short, global = true, env = "BATCH_INFER_QUIET")]
+    pub(super) quiet: bool,
+}
+
+/// Form of what is printed on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Scores a date's partition and publishes it
+    Run(RunArgs),
+    /// Shows what a run would do: reads footers, scores nothing, writes nothing
+    Plan(JobArgs),
+    /// Checks a job file; with a date also its model and the input's columns
+    Validate(ValidateArgs),
+    /// Checks this machine, and a job on it
+    Doctor(DoctorArgs),
+    /// Looks into a model registry
+    Model(ModelArgs),
+    /// Shows settings and the schemas of files
+    Config(ConfigArgs),
+    /// Prints the first rows of a Parquet file
+    Head(HeadArgs),
+    /// Prints a shell's completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which job, and how it differs this once.
+#[derive(Debug, Args)]
+pub(super) struct JobFile {
+    /// The job file
+    #[arg(long, value_name = "FILE", env = "BATCH_INFER_JOB")]
+    pub(super) job: PathBuf,
+    /// Another value for a key of the job file, for this once; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JobArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The date to score
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: NaiveDate,
+    /// Where the model runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+    /// Looks at everything, loads and tries the model, scores nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// Also compares the columns of this date's input with the model's contract
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: Option<NaiveDate>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Also checks this job's model and places
+    #[arg(long, value_name = "FILE", env = "BATCH_INFER_JOB")]
+    pub(super) job: Option<PathBuf>,
+    /// The date for which the job's input is looked for
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE", requires = "job")]
+    pub(super) date: Option<NaiveDate>,
+    /// Where the model would run: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    #[command(subcommand)]
+    pub(super) command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// Lists models, versions and aliases
+    List {
+        /// The registry: a folder or `s3://bucket/prefix`
+        #[arg(long, value_name = "PATH", env = "BATCH_INFER_REGISTRY")]
+        registry: String,
+    },
+    /// Shows the contract of a version
+    Show(VersionArgs),
+    /// Checks a version: digest, contract, a try on two rows, and its golden rows
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VersionArgs {
+    /// The registry: a folder or `s3://bucket/prefix`
+    #[arg(long, value_name = "PATH", env = "BATCH_INFER_REGISTRY")]
+    pub(super) registry: String,
+    /// The model
+    pub(super) name: String,
+    /// A version, an alias, or latest
+    #[arg(default_value = "latest")]
+    pub(super) version: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub(super) version: VersionArgs,
+    /// Where the model runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Prints the JSON Schema of a kind of file
+    Schema {
+        /// The kind of file
+        #[arg(default_value = "job")]
+        file: SchemaFile,
+    },
+    /// Prints the settings in force and where each came from
+    Show,
+}
+
+/// A kind of file that has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaFile {
+    /// jobs/*.toml
+    Job,
+    /// configs/*.toml
+    Settings,
+    /// metadata.json beside a model
+    Metadata,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HeadArgs {
+    /// A Parquet file: a path or `s3://bucket/key`
+    pub(super) path: String,
+    /// Rows to print
+    #[arg(long, short = 'n', default_value_t = 10)]
+    pub(super) rows: usize,
+}

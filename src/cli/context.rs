@@ -1,0 +1,188 @@
+//! What the commands share: settings, logs, the terminal, and where answers go.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use super::args::{Common, Format, JobFile};
+use crate::clock::{Clock, SystemClock};
+use crate::document::Document;
+use crate::error::{Error, Seam};
+use crate::events::Monitor;
+use crate::exit::ExitCode;
+use crate::machine::Machine;
+use crate::progress::{self, Screen};
+use crate::run::Surroundings;
+use crate::settings::{self, LogFormat, Settings, Shown};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{self, Redacting, Redactor};
+use crate::validate::{self, Job};
+
+/// Threads that wait for stores. They only pass bytes on, so two serve any number of cores.
+const IO_THREADS: usize = 2;
+
+/// What the commands share.
+pub(super) struct Context {
+    config: Option<PathBuf>,
+    format: Format,
+    quiet: bool,
+    runtime: OnceLock<Runtime>,
+}
+
+/// Logs, progress and signals of a command that works for a while.
+pub(super) struct Terminal<'a> {
+    context: &'a Context,
+    monitor: Box<dyn Monitor>,
+    shutdown: Shutdown,
+    machine: Machine,
+    clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    pub(super) fn new(common: &Common) -> Self {
+        Self {
+            config: common.config.clone(),
+            format: common.format,
+            quiet: common.quiet,
+            runtime: OnceLock::new(),
+        }
+    }
+
+    /// The settings in force: flag over environment over file over default.
+    pub(super) fn settings(&self, device: Option<&str>) -> Result<Settings, Error> {
+        let mut flags = Vec::new();
+        if let Some(device) = device {
+            flags.push(("--device", "device.kind", device));
+        }
+        if self.quiet {
+            flags.push(("--quiet", "log.level", "warn"));
+            flags.push(("--quiet", "log.progress", "off"));
+        }
+        settings::load(self.config.as_deref(), &flags)
+    }
+
+    /// The settings in force and where each came from.
+    pub(super) fn shown_settings(&self) -> Result<Shown, Error> {
+        settings::show(self.config.as_deref(), &[])
+    }
+
+    /// A job file for a date.
+    #[expect(clippy::unused_self, reason = "one door for all that commands read")]
+    pub(super) fn job(&self, file: &JobFile, date: NaiveDate) -> Result<Job, Error> {
+        let mut document = Document::open("job file", &file.job)?;
+        for argument in &file.set {
+            document.set(argument);
+        }
+        Ok(validate::read(&document, date)?)
+    }
+
+    /// Where asynchronous work runs.
+    pub(super) fn runtime(&self) -> Result<&Runtime, Error> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let built = builder
+            .worker_threads(IO_THREADS)
+            .thread_name("io")
+            .enable_all()
+            .build();
+        let runtime = built.map_err(|source| RuntimeError { source })?;
+        Ok(self.runtime.get_or_init(|| runtime))
+    }
+
+    /// Starts logs and progress, and listens for signals.
+    pub(super) fn terminal(&self, settings: &Settings) -> Result<Terminal<'_>, Error> {
+        let machine = Machine::here();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let terminal = stderr().is_terminal();
+        let screen = Screen::stderr();
+        let log = &settings.log;
+        let monitor = progress::monitor(log.progress, terminal, &screen, Arc::clone(&clock), log.interval);
+        let format = log
+            .format
+            .unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+        let writer = Redacting::new(screen, Redactor::new(settings::secrets()));
+        telemetry::init(&log.level, format, terminal && !settings::no_color(), writer)?;
+        let shutdown = Shutdown::listen(self.runtime()?.handle())?;
+        Ok(Terminal {
+            context: self,
+            monitor,
+            shutdown,
+            machine,
+            clock,
+        })
+    }
+
+    /// Prints an answer in the form that was asked for.
+    pub(super) fn print(&self, facts: &impl Serialize, text: &str) {
+        match self.format {
+            Format::Text => self.write(text),
+            Format::Json => {
+                let json = serde_json::to_string_pretty(facts).unwrap_or_default();
+                self.write(&format!("{json}\n"));
+            }
+        }
+    }
+
+    /// Writes to stdout. A closed pipe is the reader's choice.
+    #[expect(clippy::unused_self, reason = "one door for all answers")]
+    pub(super) fn write(&self, text: &str) {
+        let _ = stdout().write_all(text.as_bytes());
+    }
+
+    /// Reports an error, on stderr for people, and as the one JSON document where that was asked for.
+    pub(super) fn report(&self, error: &Error) {
+        // A store's own words may hold a URL with more in it than its reader should see.
+        let redactor = Redactor::new(settings::secrets());
+        if self.format == Format::Json {
+            let json = serde_json::to_string_pretty(&error.to_json()).unwrap_or_default();
+            self.write(&format!("{}\n", redactor.clean(&json)));
+        }
+        let text = if stderr().is_terminal() && !settings::no_color() {
+            error.coloured()
+        } else {
+            error.to_string()
+        };
+        let exit = error.exit();
+        let _ = writeln!(stderr(), "{}\n  exit code: {exit}", redactor.clean(&text));
+    }
+}
+
+impl Terminal<'_> {
+    /// Does something that needs a run's surroundings.
+    pub(super) fn around<T>(
+        &self,
+        settings: &Settings,
+        work: impl FnOnce(&Surroundings<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let done = work(&Surroundings {
+            settings,
+            machine: &self.machine,
+            runtime: self.context.runtime()?.handle(),
+            clock: Arc::clone(&self.clock),
+            monitor: self.monitor.as_ref(),
+            shutdown: &self.shutdown,
+        });
+        // Also after an error, so that no bar stays on the terminal above the message.
+        self.monitor.hear(&crate::events::Event::Finished);
+        done
+    }
+}
+
+/// The threads for I/O could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("start the threads for I/O")]
+struct RuntimeError {
+    source: std::io::Error,
+}
+
+impl Seam for RuntimeError {
+    fn exit(&self) -> ExitCode {
+        ExitCode::Internal
+    }
+}

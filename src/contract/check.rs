@@ -1,0 +1,241 @@
+//! Finds what in a contract contradicts itself, all of it at once.
+
+use std::collections::BTreeSet;
+
+use super::{Contract, DType, Feature, Input, Output, TensorType};
+
+/// Every contradiction, in the order of the file.
+pub(super) fn problems(contract: &Contract) -> Vec<String> {
+    let mut found = Vec::new();
+    if contract.sha256.len() != 64 || !contract.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        found.push("`sha256`: expected the 64 hex digits of the SHA-256 of model.pt".to_owned());
+    }
+    names(contract, &mut found);
+    for feature in &contract.features {
+        feature_problems(feature, &mut found);
+    }
+    for input in &contract.inputs {
+        input_problems(contract, input, &mut found);
+    }
+    for output in &contract.outputs {
+        output_problems(output, &mut found);
+    }
+    decision_problems(contract, &mut found);
+    found
+}
+
+fn names(contract: &Contract, found: &mut Vec<String>) {
+    let features = contract.features.iter().map(Feature::name);
+    repeated("features", features, found);
+    repeated("inputs", contract.inputs.iter().map(|input| input.name.as_str()), found);
+    let derived = contract.derived.iter().map(|derived| derived.name.as_str());
+    repeated("derived", derived, found);
+    repeated("outputs", output_columns(contract), found);
+    for (list, empty) in [
+        ("features", contract.features.is_empty()),
+        ("inputs", contract.inputs.is_empty()),
+        ("outputs", contract.outputs.is_empty()),
+    ] {
+        if empty {
+            found.push(format!("`{list}`: expected at least one"));
+        }
+    }
+    for feature in &contract.features {
+        let name = feature.name();
+        let taken = |input: &Input| input.columns.iter().any(|column| column == name);
+        if !contract.inputs.iter().any(taken) {
+            found.push(format!(
+                "feature `{name}`: no input takes it; list it in the `columns` of one"
+            ));
+        }
+    }
+}
+
+/// Names of the columns that the model gives, in output order.
+fn output_columns(contract: &Contract) -> impl Iterator<Item = &str> {
+    let outputs = contract.outputs.iter().flat_map(|output| match &output.columns {
+        Some(columns) => columns.iter().map(String::as_str).collect(),
+        None => vec![output.column.as_str()],
+    });
+    outputs.chain(contract.decision.iter().map(|decision| decision.column.as_str()))
+}
+
+fn repeated<'a>(list: &str, names: impl Iterator<Item = &'a str>, found: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            found.push(format!("`{list}`: the name `{name}` stands twice"));
+        }
+    }
+}
+
+fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
+    let name = feature.name();
+    let mut problem = |text: &str| found.push(format!("feature `{name}`: {text}"));
+    match feature {
+        Feature::Numeric(numeric) => {
+            if numeric.dtype == DType::String {
+                problem("a numeric feature cannot be a `string`");
+            }
+            if numeric.std.is_some_and(|std| std == 0.0 || !std.is_finite()) {
+                problem("`std` must be finite and not zero, since it is divided by");
+            }
+            if numeric.mean.is_some_and(|mean| !mean.is_finite()) {
+                problem("`mean` must be finite");
+            }
+            if numeric
+                .clip
+                .is_some_and(|[low, high]| low.is_nan() || high.is_nan() || low > high)
+            {
+                problem("`clip` must be [least, greatest]");
+            }
+        }
+        Feature::Categorical(categorical) => {
+            match categorical.dtype {
+                DType::Float16 | DType::Float32 | DType::Float64 | DType::Bool => {
+                    problem("a categorical feature is a `string` or an integer type");
+                }
+                _ => {}
+            }
+            match (&categorical.vocabulary, &categorical.vocabulary_file) {
+                (Some(_), Some(_)) => problem("has both `vocabulary` and `vocabulary_file`"),
+                (None, None) => problem("needs `vocabulary` or `vocabulary_file`"),
+                (Some(_), None) => {
+                    if let Err(reason) = categorical.values(None) {
+                        problem(&format!("`vocabulary` {reason}"));
+                    }
+                }
+                (None, Some(_)) => {}
+            }
+        }
+        Feature::Text(text) => {
+            if text.dtype != DType::String {
+                problem("a text feature is a `string`");
+            }
+            if text.max_tokens == 0 {
+                problem("`max_tokens` must be at least 1");
+            }
+        }
+        Feature::Vector(vector) => {
+            if vector.width == 0 {
+                problem("`width` must be at least 1");
+            }
+            if vector.dtype == DType::String {
+                problem("a vector holds numbers, not `string`");
+            }
+        }
+        Feature::Raw(raw) => {
+            if raw.dtype == DType::String {
+                problem("a raw feature is a number; text needs kind `text`, a set of values `categorical`");
+            }
+        }
+    }
+}
+
+fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
+    let mut problem = |text: String| found.push(format!("input `{}`: {text}", input.name));
+    let mut width = 0;
+    let mut texts = 0;
+    for column in &input.columns {
+        match contract.feature(column) {
+            None => problem(format!("column `{column}` is not a feature")),
+            Some(Feature::Text(_)) => texts += 1,
+            Some(feature) => width += feature.width(),
+        }
+    }
+    if input.columns.is_empty() {
+        problem("`columns` is empty".to_owned());
+        return;
+    }
+    if texts > 0 {
+        if input.columns.len() > 1 {
+            problem("a tensor of tokens takes one text feature and nothing else".to_owned());
+        }
+        if input.shape != [-1, -1] {
+            problem(format!(
+                "a tensor of tokens has shape [-1, -1], found {:?}",
+                input.shape
+            ));
+        }
+        if !matches!(input.dtype, TensorType::Int64 | TensorType::Int32) {
+            problem(format!("a tensor of tokens is int64 or int32, found {}", input.dtype));
+        }
+        return;
+    }
+    if input.shape.first() != Some(&-1) || input.shape.iter().skip(1).any(|&extent| extent < 1) {
+        problem(format!(
+            "`shape` starts with -1 for the rows and is positive after it, found {:?}",
+            input.shape
+        ));
+        return;
+    }
+    let stated: i64 = input.shape.iter().skip(1).product();
+    if usize::try_from(stated).ok() != Some(width) {
+        problem(format!(
+            "`shape` {:?} holds {stated} values a row, its {} columns hold {width}",
+            input.shape,
+            input.columns.len()
+        ));
+    }
+}
+
+fn output_problems(output: &Output, found: &mut Vec<String>) {
+    let mut problem = |text: String| found.push(format!("output `{}`: {text}", output.column));
+    if output.shape.first() != Some(&-1) || output.shape.iter().skip(1).any(|&extent| extent < 1) {
+        problem(format!(
+            "`shape` starts with -1 for the rows and is positive after it, found {:?}",
+            output.shape
+        ));
+        return;
+    }
+    if let Some(columns) = &output.columns
+        && columns.len() != output.width()
+    {
+        problem(format!(
+            "`columns` names {} columns for {} values a row",
+            columns.len(),
+            output.width()
+        ));
+    }
+    if output.dtype == TensorType::Bfloat16 {
+        problem("Parquet has no bfloat16; use float32".to_owned());
+    }
+}
+
+fn decision_problems(contract: &Contract, found: &mut Vec<String>) {
+    let Some(decision) = &contract.decision else {
+        return;
+    };
+    let mut problem = |text: String| found.push(format!("`decision`: {text}"));
+    let Some(output) = contract.outputs.iter().find(|output| output.column == decision.source) else {
+        problem(format!("`source` names no output's column: `{}`", decision.source));
+        return;
+    };
+    match (&decision.threshold, &decision.labels) {
+        (Some(_), Some(_)) | (None, None) => {
+            problem("expected either `threshold` (0 or 1) or `labels` (the greatest wins)".to_owned());
+        }
+        (Some(threshold), None) => {
+            if output.width() != 1 {
+                problem(format!(
+                    "a threshold needs one value a row, `{}` has {}",
+                    output.column,
+                    output.width()
+                ));
+            }
+            if threshold.is_nan() {
+                problem("`threshold` is not a number".to_owned());
+            }
+        }
+        (None, Some(labels)) => {
+            if labels.len() != output.width() {
+                problem(format!(
+                    "{} labels for the {} values a row of `{}`",
+                    labels.len(),
+                    output.width(),
+                    output.column
+                ));
+            }
+        }
+    }
+}

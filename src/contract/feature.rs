@@ -1,0 +1,202 @@
+//! The kinds of feature: how a column becomes numbers.
+//!
+//! States the arithmetic's constants; the arithmetic itself is in `preprocess`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::DType;
+
+/// A column and how it becomes numbers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Feature {
+    /// A number: impute, log1p, standardise and clip, in that order.
+    Numeric(Numeric),
+    /// A value of a known set: its position in a vocabulary.
+    Categorical(Categorical),
+    /// A document: its tokens.
+    Text(Text),
+    /// A list of numbers of fixed length.
+    Vector(Vector),
+    /// A number handed over as it is.
+    Raw(Raw),
+}
+
+/// A number.
+///
+/// `x = value, or impute where null; x = log1p(x); x = (x - mean) * (1 / std); x = clip(x)`, each step only where it is stated,
+/// in the precision of the input tensor but at least float32.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Numeric {
+    /// The column.
+    pub name: String,
+    /// Type of the column.
+    pub dtype: DType,
+    /// Value for nulls. Without it a null is a bad row.
+    #[serde(default)]
+    pub impute: Option<f64>,
+    /// Whether `ln(1 + x)` is taken.
+    #[serde(default)]
+    pub log1p: bool,
+    /// Subtracted.
+    #[serde(default)]
+    pub mean: Option<f64>,
+    /// Divided by. Not zero.
+    #[serde(default)]
+    pub std: Option<f64>,
+    /// Least and greatest value, last step.
+    #[serde(default)]
+    pub clip: Option<[f64; 2]>,
+    /// Permits a column of a type that is not plainly a number.
+    #[serde(default)]
+    pub cast: Option<Cast>,
+}
+
+/// How a column that is not plainly a number becomes one. It is never done unless it is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cast {
+    /// A decimal to the nearest float.
+    Float,
+    /// A timestamp to seconds since 1970-01-01 UTC.
+    EpochSeconds,
+    /// A timestamp to milliseconds since 1970-01-01 UTC.
+    EpochMillis,
+    /// A date or timestamp to days since 1970-01-01 UTC.
+    EpochDays,
+}
+
+/// A value of a known set.
+///
+/// `index = position in the vocabulary + 1`, or `oov_index` for nulls and for values that are not in it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Categorical {
+    /// The column.
+    pub name: String,
+    /// `string`, or an integer type.
+    pub dtype: DType,
+    /// The values in order; strings or integers as `dtype` says.
+    #[serde(default)]
+    pub vocabulary: Option<Vec<serde_json::Value>>,
+    /// File beside the model with the values as a JSON array, instead of `vocabulary`.
+    #[serde(default)]
+    pub vocabulary_file: Option<String>,
+    /// Index for nulls and for values that are not in the vocabulary.
+    #[serde(default)]
+    pub oov_index: i64,
+}
+
+/// The values of a categorical feature, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Of a string column.
+    Strings(Vec<String>),
+    /// Of an integer column.
+    Integers(Vec<i64>),
+}
+
+/// A document.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// The column.
+    pub name: String,
+    /// `string`.
+    pub dtype: DType,
+    /// File beside the model in the form of Hugging Face tokenizers.
+    #[serde(default = "tokenizer_file")]
+    pub tokenizer: String,
+    /// Documents are cut after this many tokens, special tokens counted in.
+    pub max_tokens: usize,
+    /// Id that fills the tail of a shorter document.
+    #[serde(default)]
+    pub pad_id: i64,
+}
+
+fn tokenizer_file() -> String {
+    "tokenizer.json".to_owned()
+}
+
+/// A list of numbers of fixed length.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vector {
+    /// The column, a list or a fixed-size list.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: DType,
+    /// Elements of each row.
+    pub width: usize,
+}
+
+/// A number handed over as it is.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// The column.
+    pub name: String,
+    /// Type of the column.
+    pub dtype: DType,
+}
+
+impl Feature {
+    /// The column that the feature reads.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Numeric(feature) => &feature.name,
+            Self::Categorical(feature) => &feature.name,
+            Self::Text(feature) => &feature.name,
+            Self::Vector(feature) => &feature.name,
+            Self::Raw(feature) => &feature.name,
+        }
+    }
+
+    /// Elements that the feature adds to a row of a tensor.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Vector(vector) => vector.width,
+            _ => 1,
+        }
+    }
+}
+
+impl Numeric {
+    /// What stands for a null where a null is allowed: `impute`, else the value whose standardised form is the mean's, else 0.
+    pub fn fill_value(&self) -> f64 {
+        // The mean is that of the values after `log1p`, and the value goes through it again.
+        let mean = self.mean.map(|mean| if self.log1p { mean.exp_m1() } else { mean });
+        self.impute.or(mean).unwrap_or(0.0)
+    }
+}
+
+impl Categorical {
+    /// The values, from the contract or from the text of `vocabulary_file`.
+    pub fn values(&self, file: Option<&[u8]>) -> Result<Vocabulary, String> {
+        let listed;
+        let values = match (&self.vocabulary, file) {
+            (Some(values), _) => values,
+            (None, Some(text)) => {
+                listed = serde_json::from_slice::<Vec<serde_json::Value>>(text)
+                    .map_err(|error| format!("is not a JSON array: {error}"))?;
+                &listed
+            }
+            (None, None) => return Err("is missing".to_owned()),
+        };
+        if self.dtype == DType::String {
+            let strings = values.iter().map(|value| value.as_str().map(str::to_owned));
+            strings
+                .collect::<Option<_>>()
+                .map(Vocabulary::Strings)
+                .ok_or_else(|| "holds a value that is not a string".to_owned())
+        } else {
+            let integers = values.iter().map(serde_json::Value::as_i64);
+            integers
+                .collect::<Option<_>>()
+                .map(Vocabulary::Integers)
+                .ok_or_else(|| "holds a value that is not an integer".to_owned())
+        }
+    }
+}

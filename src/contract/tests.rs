@@ -1,0 +1,110 @@
+//! Contracts that hold together, and what is said of those that do not.
+
+use serde_json::{Value, json};
+
+use super::{Contract, ContractError, TextSource, Verdict};
+
+fn metadata() -> Value {
+    json!({
+        "name": "churn", "version": "1", "sha256": "0".repeat(64),
+        "features": [
+            {"name": "age", "kind": "numeric", "dtype": "float32", "impute": 40.0, "mean": 40.0, "std": 10.0},
+            {"name": "plan", "kind": "categorical", "dtype": "string", "vocabulary": ["basic", "pro"]},
+        ],
+        "inputs": [
+            {"name": "dense", "dtype": "float32", "shape": [-1, 1], "columns": ["age"]},
+            {"name": "categories", "dtype": "int64", "shape": [-1, 1], "columns": ["plan"]},
+        ],
+        "outputs": [{"column": "probability", "dtype": "float32", "shape": [-1, 1], "activation": "sigmoid"}],
+        "decision": {"source": "probability", "column": "prediction", "threshold": 0.5},
+    })
+}
+
+fn read(metadata: &Value) -> Result<Contract, ContractError> {
+    Contract::from_json(metadata.to_string().as_bytes(), "metadata.json")
+}
+
+/// What is said of the contract after one change to it.
+#[track_caller]
+fn problems(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut metadata = metadata();
+    change(&mut metadata);
+    match read(&metadata).expect_err("the contract contradicts itself") {
+        ContractError::Content { problems, .. } => problems,
+        ContractError::Form { source, .. } => vec![source.to_string()],
+    }
+}
+
+#[test]
+fn a_whole_contract_is_read() {
+    let contract = read(&metadata()).expect("the contract is whole");
+    assert_eq!(contract.outputs[0].width(), 1);
+    let decision = contract.decision.expect("it has a decision");
+    assert_eq!(decision.verdict(), Some(Verdict::Threshold(0.5)));
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    let said = problems(|metadata| metadata["features"][0]["imput"] = json!(1.0));
+    assert!(said[0].contains("unknown field `imput`"), "{said:?}");
+}
+
+#[test]
+fn every_contradiction_is_told_at_once() {
+    let said = problems(|metadata| {
+        metadata["sha256"] = json!("short");
+        metadata["features"][0]["std"] = json!(0.0);
+        metadata["inputs"][0]["shape"] = json!([-1, 3]);
+        metadata["decision"]["source"] = json!("nothing");
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    `sha256`: expected the 64 hex digits of the SHA-256 of model.pt
+    feature `age`: `std` must be finite and not zero, since it is divided by
+    input `dense`: `shape` [-1, 3] holds 3 values a row, its 1 columns hold 1
+    `decision`: `source` names no output's column: `nothing`
+    ");
+}
+
+#[test]
+fn a_feature_that_no_input_takes_is_a_mistake() {
+    let said = problems(|metadata| metadata["inputs"][1]["columns"] = json!(["age"]));
+    assert_eq!(
+        said,
+        ["feature `plan`: no input takes it; list it in the `columns` of one"]
+    );
+}
+
+#[test]
+fn labels_must_be_as_many_as_values() {
+    let said = problems(|metadata| {
+        metadata["outputs"][0]["shape"] = json!([-1, 3]);
+        metadata["decision"] = json!({"source": "probability", "column": "prediction", "labels": ["a", "b"]});
+    });
+    assert_eq!(said, ["`decision`: 2 labels for the 3 values a row of `probability`"]);
+}
+
+#[test]
+fn a_decision_has_either_a_threshold_or_labels() {
+    let said = problems(|metadata| {
+        metadata["decision"] = json!({"source": "probability", "column": "prediction"});
+    });
+    assert_eq!(said.len(), 1);
+}
+
+#[test]
+fn the_source_of_a_text_tensor_is_told_by_its_name() {
+    let mut metadata = metadata();
+    metadata["features"] = json!([{"name": "text", "kind": "text", "dtype": "string", "max_tokens": 8}]);
+    let tensor = |name: &str| json!({"name": name, "dtype": "int64", "shape": [-1, -1], "columns": ["text"]});
+    metadata["inputs"] = json!([tensor("input_ids"), tensor("attention_mask"), tensor("token_type_ids")]);
+    let contract = read(&metadata).expect("the contract is whole");
+    let sources: Vec<_> = contract.inputs.iter().map(super::Input::text_source).collect();
+    assert_eq!(
+        sources,
+        [
+            TextSource::TokenIds,
+            TextSource::AttentionMask,
+            TextSource::TokenTypeIds
+        ]
+    );
+}

@@ -1,0 +1,128 @@
+//! Runs the model on one batch of rows.
+//!
+//! Plain memory goes in, plain arrays come out: whoever uses a [`Model`] knows nothing of PyTorch, and only `infer/torch.rs` does. Which
+//! rows make a batch, and on which thread it runs, is decided in `score`.
+
+pub mod device;
+mod probe;
+mod torch;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::error::ArrowError;
+
+pub use probe::probe;
+pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
+
+use crate::batch::InputTensor;
+use crate::contract::Contract;
+use crate::error::Seam;
+use crate::exit::ExitCode;
+
+/// Rows of a batch unless the settings say otherwise: small enough that activations stay in a core's cache.
+pub const BATCH_ROWS: usize = 1_024;
+
+/// Rows of a batch on CUDA, where a small batch leaves the device idle.
+pub const CUDA_BATCH_ROWS: usize = 16_384;
+
+/// Computes results from tensors.
+pub trait Model: Send + Sync {
+    /// Runs the model on one batch. Gives one flat array for each output of the contract, rows times width values of its dtype; a `bool`
+    /// output comes as 0 and 1 in `uint8`.
+    fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError>;
+}
+
+/// A model that lies about its rows would shift every prediction after them.
+pub fn check(contract: &Contract, outputs: &[ArrayRef], rows: usize) -> Result<(), ModelError> {
+    for (output, values) in contract.outputs.iter().zip(outputs) {
+        let expected = rows * output.width();
+        if values.len() != expected {
+            return Err(ModelError::Values {
+                output: output.column.clone(),
+                expected,
+                found: values.len(),
+                rows,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why the model gives no predictions.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The bytes are not a TorchScript archive that this libtorch can load.
+    #[error("load the TorchScript archive `{file}`: {reason}")]
+    Load {
+        /// The model file.
+        file: String,
+        /// What libtorch says.
+        reason: String,
+    },
+    /// The model threw.
+    #[error("run the model on {rows} rows: {reason}")]
+    Forward {
+        /// Rows of the batch.
+        rows: usize,
+        /// What libtorch says.
+        reason: String,
+    },
+    /// The result is not what the contract says.
+    #[error("output `{output}`: expected {expected}, the model returned {found}")]
+    Output {
+        /// The output's column.
+        output: String,
+        /// By the contract.
+        expected: String,
+        /// By the model.
+        found: String,
+    },
+    /// The result has another number of values than the batch has rows for.
+    #[error("output `{output}`: expected {expected} values for {rows} rows, the model returned {found}")]
+    Values {
+        /// The output's column.
+        output: String,
+        /// Rows times width.
+        expected: usize,
+        /// Values returned.
+        found: usize,
+        /// Rows of the batch.
+        rows: usize,
+    },
+    /// The accelerator failed.
+    #[error("use the device `{device}`: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What libtorch says.
+        reason: String,
+    },
+    /// Results of several batches do not join.
+    #[error("join the results of a chunk's batches")]
+    Join(#[source] ArrowError),
+}
+
+impl Seam for ModelError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Load { .. } | Self::Forward { .. } | Self::Output { .. } | Self::Values { .. } => ExitCode::Model,
+            Self::Device { .. } => ExitCode::Device,
+            Self::Join(_) => ExitCode::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Load { .. } => Some(
+                "export it with: torch.jit.freeze(torch.jit.script(model.eval())).save(\"model.pt\")".to_owned(),
+            ),
+            Self::Forward { .. } => Some(
+                "the contract's `inputs` state the tensors in call order, with their dtypes and shapes; compare them with the model's forward()"
+                    .to_owned(),
+            ),
+            Self::Output { .. } | Self::Values { .. } => {
+                Some("compare the contract's `outputs` with what forward() returns".to_owned())
+            }
+            Self::Device { .. } | Self::Join(_) => None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! TorchScript on CPU or CUDA. The only file that names `tch`.
+//!
+//! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
+
+use std::io::Cursor;
+
+use arrow::array::{ArrayData, ArrayRef, make_array, new_empty_array};
+use arrow::buffer::MutableBuffer;
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
+
+use super::device::Device;
+use super::{Model, ModelError};
+use crate::batch::{InputTensor, Layout};
+use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
+
+/// A TorchScript module on a device.
+#[derive(Debug)]
+pub struct TorchModel {
+    module: CModule,
+    device: Device,
+    outputs: Vec<Output>,
+}
+
+impl TorchModel {
+    /// Loads the archive from the bytes whose digest was checked.
+    pub fn load(bytes: &Bytes, file: &str, contract: &Contract, device: Device) -> Result<Self, ModelError> {
+        let failed = |error: TchError| ModelError::Load {
+            file: file.to_owned(),
+            reason: short(&error),
+        };
+        // Shapes differ from batch to batch: the profiling executor would compile anew in the middle of a run.
+        tch::jit::f_set_profiling_mode(false).map_err(failed)?;
+        let mut module = CModule::load_data_on_device(&mut Cursor::new(bytes), torch_device(device)).map_err(failed)?;
+        module.f_set_eval().map_err(failed)?;
+        Ok(Self {
+            module,
+            device,
+            outputs: contract.outputs.clone(),
+        })
+    }
+
+    fn run(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
+        let _no_grad = tch::no_grad_guard();
+        let tensors = inputs.iter().map(|input| self.tensor(input).map(IValue::Tensor));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        let result = self.module.forward_is(&tensors)?;
+        let mut results = results(result)?;
+        self.outputs
+            .iter()
+            .enumerate()
+            .map(|(position, output)| {
+                let found = results.take(position, output)?;
+                let found = activated(found, output.activation)?;
+                array(&found, output)
+            })
+            .collect()
+    }
+
+    fn tensor(&self, input: &InputTensor) -> Result<Tensor, TchError> {
+        let host = input.dtype.host();
+        let strides = strides(&input.shape, input.layout);
+        // SAFETY: `data` holds at least as many elements as `shape` states: both were made together in `preprocess`. The tensor does not
+        // outlive the batch: it is dropped at the end of `run`, and the result is copied before.
+        #[expect(unsafe_code, reason = "the batch is handed over without a copy")]
+        let view = unsafe {
+            Tensor::f_from_blob(
+                input.data.as_ptr(),
+                &input.shape,
+                &strides,
+                kind(host),
+                TorchDevice::Cpu,
+            )
+        }?;
+        let view = if host == input.dtype {
+            view
+        } else {
+            view.f_to_kind(kind(input.dtype))?
+        };
+        match self.device {
+            Device::Cpu => Ok(view),
+            Device::Cuda(_) => view.f_to_device(torch_device(self.device)),
+        }
+    }
+}
+
+impl Model for TorchModel {
+    fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
+        let rows = inputs
+            .first()
+            .and_then(|input| input.shape.first())
+            .copied()
+            .unwrap_or(0);
+        self.run(inputs).map_err(|failure| match failure {
+            Failure::Torch(error) => thrown(&error, self.device, rows),
+            Failure::Output {
+                output,
+                expected,
+                found,
+            } => ModelError::Output {
+                output,
+                expected,
+                found,
+            },
+        })
+    }
+}
+
+/// A batch that gave nothing.
+enum Failure {
+    Torch(TchError),
+    Output {
+        output: String,
+        expected: String,
+        found: String,
+    },
+}
+
+impl From<TchError> for Failure {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
+}
+
+fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
+    let text = error.to_string();
+    let reason = short(error);
+    if matches!(device, Device::Cuda(_)) && (text.contains("CUDA") || text.contains("cuDNN")) {
+        return ModelError::Device {
+            device: device.to_string(),
+            reason,
+        };
+    }
+    ModelError::Forward {
+        rows: usize::try_from(rows).unwrap_or(0),
+        reason,
+    }
+}
+
+/// The line of a C++ stack trace that says what is wrong.
+fn short(error: &TchError) -> String {
+    let text = error.to_string();
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = lines().find(|line| line.starts_with("RuntimeError:") || line.starts_with("torch.jit.Error:"));
+    let said = said.or_else(|| lines().next()).unwrap_or("no message");
+    said.trim_start_matches("RuntimeError: ").to_owned()
+}
+
+/// What `forward()` returned, taken apart.
+enum Results {
+    Listed(Vec<Option<Tensor>>),
+    Named(Vec<(String, Option<Tensor>)>),
+}
+
+fn results(value: IValue) -> Result<Results, Failure> {
+    let tensor = |value| match value {
+        IValue::Tensor(tensor) => Some(tensor),
+        _ => None,
+    };
+    Ok(match value {
+        IValue::Tensor(tensor) => Results::Listed(vec![Some(tensor)]),
+        IValue::Tuple(values) | IValue::GenericList(values) => {
+            Results::Listed(values.into_iter().map(tensor).collect())
+        }
+        IValue::TensorList(tensors) => Results::Listed(tensors.into_iter().map(Some).collect()),
+        IValue::GenericDict(pairs) => {
+            let named = pairs.into_iter().filter_map(|(key, value)| match key {
+                IValue::String(key) => Some((key, tensor(value))),
+                _ => None,
+            });
+            Results::Named(named.collect())
+        }
+        other => {
+            return Err(Failure::Output {
+                output: "result".to_owned(),
+                expected: "a tensor, a tuple or a dict of tensors".to_owned(),
+                found: format!("{other:?}"),
+            });
+        }
+    })
+}
+
+impl Results {
+    /// The tensor of one output: by its key or position, or by the order of the contract.
+    fn take(&mut self, position: usize, output: &Output) -> Result<Tensor, Failure> {
+        let wanted = match &output.result {
+            Some(key) => key.clone(),
+            // In a dict the column's own name is the best guess.
+            None => match self {
+                Self::Named(pairs) if pairs.iter().any(|(key, _)| *key == output.column) => {
+                    ResultKey::Key(output.column.clone())
+                }
+                _ => ResultKey::Position(position),
+            },
+        };
+        let found = match (&mut *self, &wanted) {
+            (Self::Listed(tensors), ResultKey::Position(position)) => tensors.get(*position).and_then(Option::as_ref),
+            (Self::Named(pairs), ResultKey::Key(wanted)) => {
+                let found = pairs.iter().find(|(key, _)| key == wanted);
+                found.and_then(|(_, tensor)| tensor.as_ref())
+            }
+            (Self::Named(pairs), ResultKey::Position(position)) => {
+                pairs.get(*position).and_then(|(_, tensor)| tensor.as_ref())
+            }
+            (Self::Listed(_), ResultKey::Key(_)) => None,
+        };
+        match found {
+            Some(tensor) => Ok(tensor.shallow_clone()),
+            None => Err(Failure::Output {
+                output: output.column.clone(),
+                expected: format!("a tensor at {wanted}"),
+                found: self.describe(),
+            }),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Listed(tensors) if tensors.len() == 1 => "one tensor".to_owned(),
+            Self::Listed(tensors) => format!("a tuple of {}", tensors.len()),
+            Self::Named(pairs) => {
+                let keys: Vec<_> = pairs.iter().map(|(key, _)| format!("\"{key}\"")).collect();
+                format!("a dict with {}", keys.join(", "))
+            }
+        }
+    }
+}
+
+fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {
+    if activation == Activation::Identity {
+        return Ok(tensor);
+    }
+    // Half precision would lose digits that the result of the model still has.
+    let tensor = match tensor.f_kind()? {
+        Kind::Float | Kind::Double => tensor,
+        _ => tensor.f_to_kind(Kind::Float)?,
+    };
+    match activation {
+        Activation::Identity => Ok(tensor),
+        Activation::Sigmoid => tensor.f_sigmoid(),
+        Activation::Softmax => tensor.f_softmax(-1, None),
+        Activation::Exp => tensor.f_exp(),
+        Activation::Tanh => tensor.f_tanh(),
+    }
+}
+
+/// The tensor's values in the output's type.
+fn array(tensor: &Tensor, output: &Output) -> Result<ArrayRef, Failure> {
+    let host = output.dtype.host();
+    let size = tensor.size();
+    let rows = size.first().copied().unwrap_or(1);
+    let found: i64 = size.iter().product();
+    let width = i64::try_from(output.width()).unwrap_or(i64::MAX);
+    if found != rows.saturating_mul(width) || size.is_empty() {
+        return Err(Failure::Output {
+            output: output.column.clone(),
+            expected: format!("shape {:?}", output.shape),
+            found: format!("shape {size:?}"),
+        });
+    }
+    let tensor = tensor.f_to_device(TorchDevice::Cpu)?;
+    // A bool result becomes 0 and 1; a number becomes true where it is not 0.
+    let tensor = if output.dtype == TensorType::Bool {
+        tensor.f_to_kind(Kind::Bool)?
+    } else {
+        tensor
+    };
+    let tensor = tensor.f_to_kind(kind(host))?.f_contiguous()?;
+    let count = usize::try_from(found).unwrap_or(0);
+    let mut values = MutableBuffer::from_len_zeroed(count * host.bytes());
+    tensor.f_copy_data_u8(values.as_slice_mut(), count)?;
+    let data = ArrayData::builder(host.arrow().unwrap_or(DataType::Float32))
+        .len(count)
+        .add_buffer(values.into());
+    let data = data.build().map_err(|error| Failure::Output {
+        output: output.column.clone(),
+        expected: host.to_string(),
+        found: error.to_string(),
+    })?;
+    Ok(make_array(data))
+}
+
+/// No values of an output's type.
+pub fn empty(dtype: TensorType) -> ArrayRef {
+    new_empty_array(&dtype.host().arrow().unwrap_or(DataType::Float32))
+}
+
+/// Elements to skip from one index to the next, for each extent.
+fn strides(shape: &[i64], layout: Layout) -> Vec<i64> {
+    if layout == Layout::ColumnMajor {
+        return vec![1, shape[0]];
+    }
+    let mut strides = vec![1; shape.len()];
+    for extent in (1..shape.len()).rev() {
+        strides[extent - 1] = strides[extent] * shape[extent];
+    }
+    strides
+}
+
+fn kind(dtype: TensorType) -> Kind {
+    match dtype {
+        TensorType::Float16 => Kind::Half,
+        TensorType::Bfloat16 => Kind::BFloat16,
+        TensorType::Float32 => Kind::Float,
+        TensorType::Float64 => Kind::Double,
+        TensorType::Int8 => Kind::Int8,
+        TensorType::Int16 => Kind::Int16,
+        TensorType::Int32 => Kind::Int,
+        TensorType::Int64 => Kind::Int64,
+        TensorType::Uint8 => Kind::Uint8,
+        TensorType::Bool => Kind::Bool,
+    }
+}
+
+fn torch_device(device: Device) -> TorchDevice {
+    match device {
+        Device::Cpu => TorchDevice::Cpu,
+        Device::Cuda(index) => TorchDevice::Cuda(index),
+    }
+}
+
+/// CUDA devices that libtorch sees. Ask only after `libtorch_cuda.so` has been loaded: libtorch remembers its first answer.
+pub(super) fn cuda_devices() -> usize {
+    usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
+}
+
+/// Sets the threads of one operator, for threads that have not run one yet.
+pub fn set_intra_op_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
+}
+
+/// What libtorch was built with, for `doctor`.
+pub fn runtime_versions() -> Vec<(&'static str, String)> {
+    vec![
+        ("libtorch", TORCH_VERSION.to_owned()),
+        ("oneDNN", tch::utils::has_mkldnn().to_string()),
+        ("OpenMP", tch::utils::has_openmp().to_string()),
+        ("MKL", tch::utils::has_mkl().to_string()),
+    ]
+}
+
+/// The PyTorch version that this binary is built against, the only one it runs with.
+pub const TORCH_VERSION: &str = "2.11.0";

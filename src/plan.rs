@@ -1,0 +1,203 @@
+//! The plan: a job and the world consulted, everything resolved.
+//!
+//! Takes a [`Job`], its model and what the input's listing and footers say; gives the files, the chunks in order, the columns to read
+//! and the columns to write. Reads footers only, scores nothing and writes nothing.
+
+mod accepts;
+mod chunks;
+mod columns;
+mod footers;
+mod listing;
+mod pages;
+mod schema;
+
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+
+use crate::batch::ChunkId;
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::preprocess::Preprocessor;
+use crate::storage::{Place, StorageError};
+use crate::validate::Job;
+
+pub use chunks::{Chunk, Span};
+pub use columns::Columns;
+pub use schema::Mismatch;
+
+/// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
+pub const CHUNK_ROWS: usize = 131_072;
+
+/// Rows of a chunk when a feature is text, whose rows cost a thousand times more.
+pub const TEXT_CHUNK_ROWS: usize = 2_048;
+
+/// Memory of a row on the line beside its columns: offsets, tensors and the part, about.
+const ROW_BYTES: u64 = 64;
+
+/// What will be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// Files with rows, in order.
+    pub files: Vec<InputFile>,
+    /// Units of work, in input order; together they cover each row once.
+    pub chunks: Vec<Chunk>,
+    /// Columns that are read and carried along.
+    pub columns: Columns,
+    /// Rows of the input.
+    pub rows: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// One file of the input.
+#[derive(Debug)]
+pub struct InputFile {
+    /// The object.
+    pub place: Place,
+    /// Its name below the input, for messages and rejects.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Identity of its bytes when it was planned.
+    pub etag: Option<String>,
+    /// Its footer, with what the reader needs to decode it.
+    pub metadata: ArrowReaderMetadata,
+    /// `key=value` folders on the way to it.
+    pub partition: Vec<(String, String)>,
+    /// For each row group, whether a row range of it can be read without the rest.
+    pub divisible: Vec<bool>,
+}
+
+impl Plan {
+    /// Consults the input.
+    pub async fn make(
+        job: &Job,
+        input: &Place,
+        preprocessor: &Preprocessor,
+        chunk_rows: usize,
+    ) -> Result<Self, PlanError> {
+        let listed = listing::list(job, input).await?;
+        let footers = footers::read(listed).await?;
+        let columns = schema::check(job, preprocessor, &footers)?;
+        let mut files = footers::open(footers, &columns)?;
+        files.retain(|file| file.rows() > 0 || file.row_groups() > 0);
+        pages::locate(&mut files, &columns, chunk_rows).await?;
+        let chunks = chunks::cut(&files, chunk_rows);
+        Ok(Self {
+            rows: files.iter().map(InputFile::rows).sum(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            files,
+            chunks,
+            columns,
+        })
+    }
+
+    /// Memory that a chunk takes while it is on the line, about: its columns encoded and decoded, and its part.
+    pub fn memory(&self, chunk: &Chunk) -> u64 {
+        let spans = chunk.spans.iter().map(|span| {
+            let file = &self.files[span.file];
+            let group = file.metadata.metadata().row_group(span.row_group);
+            let projection = self.columns.projection(file.metadata.parquet_schema());
+            let leaves = group
+                .columns()
+                .iter()
+                .enumerate()
+                .filter(|(leaf, _)| projection.leaf_included(*leaf));
+            let bytes: i64 = leaves
+                .map(|(_, column)| column.compressed_size() + column.uncompressed_size())
+                .sum();
+            let whole = file.row_group_rows(span.row_group).max(1) as u64;
+            u64::try_from(bytes).unwrap_or(0) * span.rows.len() as u64 / whole
+        });
+        spans.sum::<u64>() + chunk.rows as u64 * ROW_BYTES
+    }
+
+    /// The chunk of that number.
+    pub fn chunk(&self, id: ChunkId) -> &Chunk {
+        &self.chunks[id.0]
+    }
+}
+
+impl InputFile {
+    /// Rows of the file.
+    pub fn rows(&self) -> u64 {
+        let rows = self.metadata.metadata().file_metadata().num_rows();
+        u64::try_from(rows).unwrap_or(0)
+    }
+
+    /// Row groups of the file.
+    pub fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// Rows of one row group.
+    pub fn row_group_rows(&self, row_group: usize) -> usize {
+        let rows = self.metadata.metadata().row_group(row_group).num_rows();
+        usize::try_from(rows).unwrap_or(0)
+    }
+
+    /// Arrow types of its columns as they will be decoded.
+    pub fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing to score is there.
+    #[error("no Parquet files at `{input}`")]
+    NoInput {
+        /// The input as the job names it, with the date in it.
+        input: String,
+    },
+    /// A glob that is no glob.
+    #[error("the pattern `{pattern}` in `input.path` is not valid")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: glob::PatternError,
+    },
+    /// A file is not Parquet, or its footer is damaged.
+    #[error("read the Parquet footer of `{file}`")]
+    Footer {
+        /// The file.
+        file: String,
+        /// What the reader says.
+        source: parquet::errors::ParquetError,
+    },
+    /// Files and contract do not fit one another.
+    #[error("the input does not fit the job and the model:\n{}", schema::listed(mismatches))]
+    Schema {
+        /// Every difference, of every file.
+        mismatches: Vec<Mismatch>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Seam for PlanError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::NoInput { .. } => ExitCode::InputNotReady,
+            Self::Pattern { .. } => ExitCode::Config,
+            Self::Footer { .. } => ExitCode::BadRows,
+            Self::Schema { .. } => ExitCode::Schema,
+            Self::Storage(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoInput { .. } => Some(
+                "check `input.path` and the date; names that start with `_` or `.` are skipped, and in a folder only `*.parquet` counts"
+                    .to_owned(),
+            ),
+            Self::Footer { .. } => Some("the file is truncated, still being written, or not Parquet".to_owned()),
+            Self::Storage(error) => error.hint(),
+            Self::Pattern { .. } | Self::Schema { .. } => None,
+        }
+    }
+}

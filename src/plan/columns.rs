@@ -1,0 +1,36 @@
+//! The columns of a run: which are read, which are carried to the output, and as what.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::FieldRef;
+use parquet::arrow::ProjectionMask;
+use parquet::schema::types::SchemaDescriptor;
+
+/// Columns that are read and columns that are carried.
+#[derive(Debug, Clone)]
+pub struct Columns {
+    /// Names to read from each file, each once: keys, passthrough, features and what derived columns need.
+    pub read: Vec<String>,
+    /// Key columns as they will be written.
+    pub keys: Vec<FieldRef>,
+    /// Passthrough columns as they will be written.
+    pub passthrough: Vec<FieldRef>,
+    /// Names that stand in the path (`region=eu/`) and not in the files.
+    pub partition: BTreeSet<String>,
+    /// String columns that are decoded as dictionaries.
+    pub dictionaries: BTreeSet<String>,
+}
+
+impl Columns {
+    /// Keys and passthrough columns, in output order.
+    pub fn carried(&self) -> impl Iterator<Item = &FieldRef> {
+        self.keys.iter().chain(&self.passthrough)
+    }
+
+    /// The projection of one file.
+    pub fn projection(&self, schema: &SchemaDescriptor) -> ProjectionMask {
+        let roots = schema.root_schema().get_fields().iter().enumerate();
+        let wanted = roots.filter(|(_, field)| self.read.iter().any(|name| name == field.name()));
+        ProjectionMask::roots(schema, wanted.map(|(root, _)| root))
+    }
+}

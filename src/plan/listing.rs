@@ -1,0 +1,94 @@
+//! Lists the objects of the input: a file, a folder or prefix, or a glob.
+
+use glob::{MatchOptions, Pattern};
+use object_store::ObjectMeta;
+
+use super::PlanError;
+use crate::storage::Place;
+use crate::validate::Job;
+
+/// `*` does not cross a folder, as in a shell; `**` does.
+const MATCH: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// An object of the input.
+pub(super) struct Listed {
+    pub(super) place: Place,
+    pub(super) name: String,
+    pub(super) meta: ObjectMeta,
+}
+
+/// The input's objects by name; at least one.
+pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanError> {
+    let path = input.path().to_string();
+    let mut found = if let Some(literal) = path.find(['*', '?', '[']) {
+        matching(input, &path, literal).await?
+    } else if let Some(meta) = input.head().await? {
+        let name = meta.location.filename().unwrap_or_default().to_owned();
+        vec![listed(input, meta, name)]
+    } else {
+        below(input).await?
+    };
+    if found.is_empty() {
+        return Err(PlanError::NoInput {
+            input: job.input.to_string(),
+        });
+    }
+    found.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    Ok(found)
+}
+
+/// Objects that match a glob, listed from the last folder before its first special character.
+async fn matching(input: &Place, path: &str, literal: usize) -> Result<Vec<Listed>, PlanError> {
+    let pattern = Pattern::new(path).map_err(|source| PlanError::Pattern {
+        pattern: path.to_owned(),
+        source,
+    })?;
+    let root = &path[..path[..literal].rfind('/').map_or(0, |slash| slash)];
+    let root = input.at(root.into());
+    let objects = root.list().await?.into_iter();
+    let matching = objects.filter(|meta| pattern.matches_with(meta.location.as_ref(), MATCH));
+    Ok(matching
+        .map(|meta| {
+            let name = name_below(root.path().as_ref(), &meta);
+            listed(&root, meta, name)
+        })
+        .collect())
+}
+
+/// Parquet files below a folder, without those that writers hide.
+async fn below(input: &Place) -> Result<Vec<Listed>, PlanError> {
+    let mut files = Vec::new();
+    for meta in input.list().await? {
+        let name = name_below(input.path().as_ref(), &meta);
+        let hidden = name
+            .split('/')
+            .any(|part| part.starts_with('.') || (part.starts_with('_') && !part.contains('=')));
+        if !hidden && has_parquet_extension(&name) {
+            files.push(listed(input, meta, name));
+        }
+    }
+    Ok(files)
+}
+
+fn has_parquet_extension(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
+fn name_below(root: &str, meta: &ObjectMeta) -> String {
+    let path: &str = meta.location.as_ref();
+    let below = path.strip_prefix(root).unwrap_or(path);
+    below.trim_start_matches('/').to_owned()
+}
+
+fn listed(root: &Place, meta: ObjectMeta, name: String) -> Listed {
+    Listed {
+        place: root.at(meta.location.clone()),
+        name,
+        meta,
+    }
+}

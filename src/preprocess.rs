@@ -1,0 +1,155 @@
+//! Turns the columns of a chunk into the tensors of the contract.
+//!
+//! Once per chunk: derived columns, casts, vocabulary look-ups, tokens ([`Preprocessor::prepare`]). Once per batch of rows: one pass from
+//! those columns into the tensors ([`Prepared::fill`]). Plain functions on plain data: no store, no clock, no model.
+
+mod column;
+mod derive;
+mod fill;
+mod prepared;
+pub mod screen;
+mod tokens;
+mod vocabulary;
+
+use std::collections::BTreeMap;
+
+use arrow::error::ArrowError;
+use bytes::Bytes;
+
+pub use derive::{Derivation, DeriveError, DerivedColumn};
+pub use prepared::Prepared;
+pub use screen::Screened;
+
+use crate::batch::FeatureBatch;
+use crate::contract::{Contract, Feature};
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::registry::ModelArtifact;
+use column::Encoder;
+
+/// The contract made ready: expressions parsed, vocabularies indexed, tokenizers loaded. Shared by all threads.
+#[derive(Debug)]
+pub struct Preprocessor {
+    contract: Contract,
+    derivation: Derivation,
+    encoders: Vec<Encoder>,
+}
+
+impl Preprocessor {
+    /// Makes ready what the model version's files say.
+    pub fn new(artifact: &ModelArtifact) -> Result<Self, PreprocessError> {
+        let contract = artifact.contract.clone();
+        let derived: Vec<_> = contract
+            .derived
+            .iter()
+            .map(|derived| DerivedColumn {
+                name: derived.name.clone(),
+                sql: derived.sql.clone(),
+            })
+            .collect();
+        let derivation = Derivation::parse(&derived)?;
+        let encoders = contract
+            .features
+            .iter()
+            .map(|feature| Encoder::new(feature, &contract, &artifact.files))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            contract,
+            derivation,
+            encoders,
+        })
+    }
+
+    /// The contract.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// The derived columns.
+    pub fn derivation(&self) -> &Derivation {
+        &self.derivation
+    }
+
+    /// Columns that must be read, each once: of features that are not derived, and of derived columns.
+    pub fn required_columns(&self) -> Vec<String> {
+        let derived: Vec<&str> = self.derivation.names().collect();
+        let features = self.contract.features.iter().map(Feature::name);
+        let mut columns: Vec<String> = Vec::new();
+        let plain = features.filter(|name| !derived.contains(name)).map(str::to_owned);
+        for name in plain.chain(self.derivation.required_columns().iter().cloned()) {
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
+    }
+
+    /// Computes the derived columns and appends them.
+    pub fn derive(&self, batch: FeatureBatch) -> Result<FeatureBatch, PreprocessError> {
+        if self.derivation.is_empty() {
+            return Ok(batch);
+        }
+        let columns = self.derivation.apply(&batch.columns)?;
+        Ok(FeatureBatch { columns, ..batch })
+    }
+
+    /// Prepares the features of a chunk whose bad rows have been taken out.
+    pub fn prepare(&self, batch: &FeatureBatch) -> Result<Prepared, PreprocessError> {
+        prepared::prepare(&self.contract, &self.encoders, batch)
+    }
+}
+
+/// Files beside the model, by name.
+type SideFiles = BTreeMap<String, Bytes>;
+
+/// Why columns cannot become tensors.
+#[derive(Debug, thiserror::Error)]
+pub enum PreprocessError {
+    /// A tokenizer or vocabulary beside the model cannot be used.
+    #[error("feature `{feature}`: the file `{file}` {reason}")]
+    SideFile {
+        /// The feature.
+        feature: String,
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A derived column cannot be computed.
+    #[error(transparent)]
+    Derive(#[from] DeriveError),
+    /// A column is of a type that the schema check should have refused.
+    #[error("feature `{feature}`: read its column")]
+    Column {
+        /// The feature.
+        feature: String,
+        /// What Arrow says.
+        source: ArrowError,
+    },
+    /// A document cannot be cut into tokens.
+    #[error("feature `{feature}`: cut a document into tokens: {reason}")]
+    Tokens {
+        /// The feature.
+        feature: String,
+        /// What the tokenizer says.
+        reason: String,
+    },
+}
+
+impl Seam for PreprocessError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::SideFile { .. } => ExitCode::Model,
+            Self::Derive(error) => error.exit(),
+            Self::Column { .. } => ExitCode::Schema,
+            Self::Tokens { .. } => ExitCode::BadRows,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Derive(error) => error.hint(),
+            Self::SideFile { .. } | Self::Column { .. } | Self::Tokens { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One feature's column made ready for filling tensors: cast, looked up or cut into tokens, once per chunk.
+
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, unary};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
+use arrow::error::ArrowError;
+
+use super::tokens::Tokens;
+use super::vocabulary::{Codes, Lookup};
+use super::{PreprocessError, SideFiles};
+use crate::contract::{Cast, Contract, Feature, Numeric, TensorType};
+
+/// How one feature's column is made ready, with its constants and tables.
+#[derive(Debug)]
+pub(super) enum Encoder {
+    Numeric(Numeric, Precision),
+    Categorical(Lookup),
+    Text(Box<Tokens>),
+    Vector(TensorType),
+    Raw(TensorType),
+}
+
+/// Precision of a numeric feature's arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    Single,
+    Double,
+}
+
+/// A column made ready.
+#[derive(Debug)]
+pub(super) enum Column {
+    /// Numbers before the contract's arithmetic.
+    Single(Float32Array, Numeric),
+    Double(Float64Array, Numeric),
+    /// Positions in a vocabulary.
+    Codes(Codes),
+    /// Tokens of each document.
+    Tokens(Vec<Vec<u32>>, i64),
+    /// Elements of the tensor's type as they are, `width` a row.
+    Plain(ArrayRef, usize),
+}
+
+impl Encoder {
+    pub(super) fn new(feature: &Feature, contract: &Contract, files: &SideFiles) -> Result<Self, PreprocessError> {
+        Ok(match feature {
+            Feature::Numeric(numeric) => Self::Numeric(numeric.clone(), precision(numeric, contract)),
+            Feature::Categorical(categorical) => Self::Categorical(Lookup::new(categorical, files)?),
+            Feature::Text(text) => Self::Text(Box::new(Tokens::new(text, files)?)),
+            Feature::Vector(vector) => Self::Vector(tensor_type(&vector.name, contract)),
+            Feature::Raw(raw) => Self::Raw(tensor_type(&raw.name, contract)),
+        })
+    }
+
+    /// Makes a column ready. It holds no bad rows any more.
+    pub(super) fn encode(&self, name: &str, column: &ArrayRef) -> Result<Column, PreprocessError> {
+        let failed = |source| PreprocessError::Column {
+            feature: name.to_owned(),
+            source,
+        };
+        match self {
+            Self::Numeric(numeric, Precision::Single) => {
+                let values = number(column, numeric.cast, &DataType::Float32).map_err(failed)?;
+                Ok(Column::Single(
+                    values.as_primitive::<Float32Type>().clone(),
+                    numeric.clone(),
+                ))
+            }
+            Self::Numeric(numeric, Precision::Double) => {
+                let values = number(column, numeric.cast, &DataType::Float64).map_err(failed)?;
+                Ok(Column::Double(
+                    values.as_primitive::<Float64Type>().clone(),
+                    numeric.clone(),
+                ))
+            }
+            Self::Categorical(lookup) => lookup.codes(column).map(Column::Codes).map_err(failed),
+            Self::Text(tokens) => tokens.cut(name, column),
+            Self::Vector(dtype) => {
+                let (values, width) = elements(column);
+                plain(&values, *dtype)
+                    .map(|values| Column::Plain(values, width))
+                    .map_err(failed)
+            }
+            Self::Raw(dtype) => plain(column, *dtype)
+                .map(|values| Column::Plain(values, 1))
+                .map_err(failed),
+        }
+    }
+}
+
+impl Column {
+    /// Tokens of the longest document of a range, for a column of documents.
+    pub(super) fn tokens(&self) -> Option<&[Vec<u32>]> {
+        match self {
+            Self::Tokens(tokens, _) => Some(tokens),
+            _ => None,
+        }
+    }
+}
+
+/// Double where a tensor is double, and where a time would lose its seconds in a float32.
+fn precision(numeric: &Numeric, contract: &Contract) -> Precision {
+    let wide = tensor_type(&numeric.name, contract) == TensorType::Float64;
+    let time = matches!(numeric.cast, Some(Cast::EpochSeconds | Cast::EpochMillis));
+    if wide || time {
+        Precision::Double
+    } else {
+        Precision::Single
+    }
+}
+
+/// Type of the tensor that takes the feature; the first one's where several do.
+fn tensor_type(name: &str, contract: &Contract) -> TensorType {
+    let taking = contract
+        .inputs
+        .iter()
+        .find(|input| input.columns.iter().any(|column| column == name));
+    taking.map_or(TensorType::Float32, |input| input.dtype)
+}
+
+/// Overflow is an error rather than a null that nobody asked for.
+const STRICT: CastOptions = CastOptions {
+    safe: false,
+    format_options: arrow::util::display::FormatOptions::new(),
+};
+
+fn number(column: &ArrayRef, cast: Option<Cast>, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match cast {
+        Some(Cast::EpochSeconds) => {
+            let seconds: Float64Array = unary(&micros(column)?, |stamp| as_double(stamp) / 1e6);
+            cast_with_options(&seconds, to, &STRICT)
+        }
+        Some(Cast::EpochMillis) => {
+            let millis: Float64Array = unary(&micros(column)?, |stamp| as_double(stamp) / 1e3);
+            cast_with_options(&millis, to, &STRICT)
+        }
+        Some(Cast::EpochDays) => {
+            let days: Int64Array = unary(&micros(column)?, |stamp| stamp.div_euclid(DAY_MICROS));
+            cast_with_options(&days, to, &STRICT)
+        }
+        // A decimal goes through float64, the nearest float there is.
+        Some(Cast::Float) => {
+            let double = cast_with_options(column, &DataType::Float64, &STRICT)?;
+            cast_with_options(&double, to, &STRICT)
+        }
+        None => cast_with_options(column, to, &STRICT),
+    }
+}
+
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Microseconds since 1970-01-01 UTC, whatever zone the column is shown in.
+fn micros(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    let zone = match column.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let stamps = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, zone), &STRICT)?;
+    let stamps = cast_with_options(&stamps, &DataType::Int64, &STRICT)?;
+    Ok(stamps.as_primitive::<Int64Type>().clone())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 microseconds last until the year 2255")]
+fn as_double(stamp: i64) -> f64 {
+    stamp as f64
+}
+
+/// The elements of lists that are all of one length.
+fn elements(column: &ArrayRef) -> (ArrayRef, usize) {
+    let rows = column.len().max(1);
+    let values = match column.data_type() {
+        DataType::FixedSizeList(_, width) => {
+            let list = column.as_fixed_size_list();
+            let width = usize::try_from(*width).unwrap_or(0);
+            list.values().slice(list.offset() * width, list.len() * width)
+        }
+        DataType::LargeList(_) => {
+            let list = column.as_list::<i64>();
+            let offset = |row: usize| usize::try_from(list.value_offsets()[row]).unwrap_or(0);
+            list.values().slice(offset(0), offset(list.len()) - offset(0))
+        }
+        _ => {
+            let list = column.as_list::<i32>();
+            let offset = |row: usize| usize::try_from(list.value_offsets()[row]).unwrap_or(0);
+            list.values().slice(offset(0), offset(list.len()) - offset(0))
+        }
+    };
+    let width = values.len() / rows;
+    (values, width)
+}
+
+/// The values in the type in which the tensor's host memory holds them.
+fn plain(values: &ArrayRef, dtype: TensorType) -> Result<ArrayRef, ArrowError> {
+    let target = dtype.host().arrow().unwrap_or(DataType::Float32);
+    if values.data_type() == &DataType::Null {
+        return Ok(new_null_array(&target, values.len()));
+    }
+    // Times are handed over as their numbers.
+    let values = match values.data_type() {
+        DataType::Timestamp(..) | DataType::Date64 => cast_with_options(values, &DataType::Int64, &STRICT)?,
+        DataType::Date32 => cast_with_options(values, &DataType::Int32, &STRICT)?,
+        _ => values.clone(),
+    };
+    cast_with_options(&values, &target, &STRICT)
+}

@@ -1,0 +1,322 @@
+//! One pass from prepared columns to a tensor.
+//!
+//! Numbers are filled column by column, contiguously, and the model gets the transposed view: that is as fast for a matrix product as a
+//! row-major matrix and far faster to fill. Vectors, and what stands beside them, are filled row by row.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::buffer::{MutableBuffer, NullBuffer};
+use arrow::datatypes::{
+    ArrowNativeType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+};
+
+use super::column::Column;
+use super::vocabulary::Codes;
+use crate::batch::{InputTensor, Layout};
+use crate::contract::{Input, Numeric, TensorType, TextSource};
+
+/// A number that a tensor's host memory holds.
+trait Element: ArrowNativeType {
+    /// The Arrow type of such numbers.
+    type Arrow: ArrowPrimitiveType<Native = Self>;
+    fn from_single(value: f32) -> Self;
+    fn from_double(value: f64) -> Self;
+    fn from_index(value: i64) -> Self;
+}
+
+macro_rules! element {
+    ($native:ty, $arrow:ty, $single:expr, $double:expr, $index:expr) => {
+        impl Element for $native {
+            type Arrow = $arrow;
+            #[inline]
+            fn from_single(value: f32) -> Self {
+                $single(value)
+            }
+            #[inline]
+            fn from_double(value: f64) -> Self {
+                $double(value)
+            }
+            #[inline]
+            fn from_index(value: i64) -> Self {
+                $index(value)
+            }
+        }
+    };
+    ($native:ty, $arrow:ty) => {
+        element!($native, $arrow, |v| v as $native, |v| v as $native, |v| v
+            as $native);
+    };
+}
+
+/// The conversions that a tensor of a narrower type than its features asks for, by the rules of `as`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the contract states the tensor's type; floats round, integers saturate, as a cast in PyTorch does"
+)]
+mod elements {
+    use super::{Element, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type};
+
+    element!(f32, Float32Type, |v| v, |v| v as f32, |v| v as f32);
+    element!(f64, Float64Type, f64::from, |v| v, |v| v as f64);
+    element!(half::f16, Float16Type, half::f16::from_f32, half::f16::from_f64, |v| {
+        half::f16::from_f64(v as f64)
+    });
+    element!(i8, Int8Type);
+    element!(i16, Int16Type);
+    element!(i32, Int32Type);
+    element!(i64, Int64Type, |v| v as i64, |v| v as i64, |v| v);
+    element!(u8, UInt8Type);
+}
+
+/// Fills one tensor with a range of rows, in the memory given.
+pub(super) fn tensor(input: &Input, columns: &[&Column], rows: &Range<usize>, memory: MutableBuffer) -> InputTensor {
+    match input.dtype.host() {
+        TensorType::Float64 => typed::<f64>(input, columns, rows, memory),
+        TensorType::Float16 => typed::<half::f16>(input, columns, rows, memory),
+        TensorType::Int8 => typed::<i8>(input, columns, rows, memory),
+        TensorType::Int16 => typed::<i16>(input, columns, rows, memory),
+        TensorType::Int32 => typed::<i32>(input, columns, rows, memory),
+        TensorType::Int64 => typed::<i64>(input, columns, rows, memory),
+        TensorType::Uint8 => typed::<u8>(input, columns, rows, memory),
+        TensorType::Float32 | TensorType::Bfloat16 | TensorType::Bool => typed::<f32>(input, columns, rows, memory),
+    }
+}
+
+fn typed<T: Element>(
+    input: &Input,
+    columns: &[&Column],
+    rows: &Range<usize>,
+    mut memory: MutableBuffer,
+) -> InputTensor {
+    if let [Column::Tokens(tokens, pad_id)] = columns {
+        return token_tensor::<T>(input, &tokens[rows.clone()], *pad_id, memory);
+    }
+    let count = rows.len();
+    let width: usize = columns.iter().map(|column| column.width()).sum();
+    memory.resize(count * width * size_of::<T>(), 0);
+    let data = memory.typed_data_mut::<T>();
+    let layout = if columns.iter().all(|column| column.width() == 1) {
+        for (column, values) in columns.iter().zip(data.chunks_exact_mut(count.max(1))) {
+            column.fill(rows, values, 1);
+        }
+        Layout::ColumnMajor
+    } else {
+        let mut first = 0;
+        for column in columns {
+            column.fill(rows, &mut data[first..], width);
+            first += column.width();
+        }
+        Layout::RowMajor
+    };
+    // A tensor of more than two extents is row-major by its definition; one column of it is both.
+    let layout = if input.shape.len() > 2 || width == 1 {
+        Layout::RowMajor
+    } else {
+        layout
+    };
+    let mut shape = input.shape.clone();
+    shape[0] = extent(count);
+    InputTensor {
+        dtype: input.dtype,
+        shape,
+        layout,
+        data: memory,
+    }
+}
+
+/// Ids padded to the longest document, or the mask of what is not padding.
+fn token_tensor<T: Element>(input: &Input, tokens: &[Vec<u32>], pad_id: i64, mut memory: MutableBuffer) -> InputTensor {
+    // A tensor of no tokens at all is more than many models can take.
+    let longest = tokens.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    memory.resize(tokens.len() * longest * size_of::<T>(), 0);
+    let source = input.text_source();
+    let padding = if source == TextSource::TokenIds { pad_id } else { 0 };
+    for (row, document) in memory.typed_data_mut::<T>().chunks_exact_mut(longest).zip(tokens) {
+        let (filled, padded) = row.split_at_mut(document.len());
+        match source {
+            TextSource::TokenIds => {
+                for (to, &id) in filled.iter_mut().zip(document) {
+                    *to = T::from_index(i64::from(id));
+                }
+            }
+            TextSource::AttentionMask => filled.fill(T::from_index(1)),
+            TextSource::TokenTypeIds => filled.fill(T::from_index(0)),
+        }
+        padded.fill(T::from_index(padding));
+    }
+    InputTensor {
+        dtype: input.dtype,
+        shape: vec![extent(tokens.len()), extent(longest)],
+        layout: Layout::RowMajor,
+        data: memory,
+    }
+}
+
+fn extent(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Column {
+    /// Elements of each row.
+    fn width(&self) -> usize {
+        match self {
+            Self::Plain(_, width) => *width,
+            _ => 1,
+        }
+    }
+
+    /// Writes a range of rows, each `stride` elements after the one before.
+    fn fill<T: Element>(&self, rows: &Range<usize>, to: &mut [T], stride: usize) {
+        match self {
+            Self::Single(array, numeric) => {
+                let scale = Scale::<f32>::of(numeric);
+                let values = array.values()[rows.clone()].iter();
+                write(
+                    to,
+                    stride,
+                    values.map(|&value| T::from_single(scale.apply(value, f32::ln_1p))),
+                );
+                let imputed = T::from_single(scale.apply(scale.impute, f32::ln_1p));
+                patch(array.nulls(), rows, to, stride, imputed);
+            }
+            Self::Double(array, numeric) => {
+                let scale = Scale::<f64>::of(numeric);
+                let values = array.values()[rows.clone()].iter();
+                write(
+                    to,
+                    stride,
+                    values.map(|&value| T::from_double(scale.apply(value, f64::ln_1p))),
+                );
+                let imputed = T::from_double(scale.apply(scale.impute, f64::ln_1p));
+                patch(array.nulls(), rows, to, stride, imputed);
+            }
+            Self::Codes(Codes::Rows(positions)) => {
+                write(
+                    to,
+                    stride,
+                    positions[rows.clone()].iter().map(|&position| T::from_index(position)),
+                );
+            }
+            Self::Codes(Codes::Dictionary {
+                codes,
+                nulls,
+                positions,
+                oov_index,
+            }) => {
+                let position = |code: i32| usize::try_from(code).ok().and_then(|code| positions.get(code)).copied();
+                let values = codes[rows.clone()].iter();
+                write(
+                    to,
+                    stride,
+                    values.map(|&code| T::from_index(position(code).unwrap_or(*oov_index))),
+                );
+                patch(nulls.as_ref(), rows, to, stride, T::from_index(*oov_index));
+            }
+            Self::Plain(array, width) => plain(array, *width, rows, to, stride),
+            // Documents are never mixed with numbers: the contract's check sees to it.
+            Self::Tokens(..) => {}
+        }
+    }
+}
+
+fn write<T: Copy>(to: &mut [T], stride: usize, values: impl Iterator<Item = T>) {
+    if stride == 1 {
+        for (to, value) in to.iter_mut().zip(values) {
+            *to = value;
+        }
+    } else {
+        for (to, value) in to.iter_mut().step_by(stride).zip(values) {
+            *to = value;
+        }
+    }
+}
+
+/// Writes the value that stands for a null where there are nulls.
+fn patch<T: Copy>(nulls: Option<&NullBuffer>, rows: &Range<usize>, to: &mut [T], stride: usize, value: T) {
+    let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
+        return;
+    };
+    let nulls = nulls.slice(rows.start, rows.len());
+    let valid = nulls.inner();
+    if nulls.null_count() > 0 {
+        for row in (0..rows.len()).filter(|&row| !valid.value(row)) {
+            to[row * stride] = value;
+        }
+    }
+}
+
+fn plain<T: Element>(array: &ArrayRef, width: usize, rows: &Range<usize>, to: &mut [T], stride: usize) {
+    let values = array.as_primitive::<T::Arrow>().values();
+    let values = &values[rows.start * width..rows.end * width];
+    if stride == width {
+        to[..values.len()].copy_from_slice(values);
+    } else {
+        for (to, row) in to.chunks_mut(stride).zip(values.chunks_exact(width)) {
+            to[..width].copy_from_slice(row);
+        }
+    }
+}
+
+/// A numeric feature's constants in the precision of its arithmetic.
+struct Scale<F> {
+    impute: F,
+    log1p: bool,
+    mean: F,
+    factor: F,
+    low: F,
+    high: F,
+}
+
+impl Scale<f64> {
+    fn of(numeric: &Numeric) -> Self {
+        let [low, high] = numeric.clip.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        Self {
+            impute: numeric.fill_value(),
+            log1p: numeric.log1p,
+            mean: numeric.mean.unwrap_or(0.0),
+            factor: 1.0 / numeric.std.unwrap_or(1.0),
+            low,
+            high,
+        }
+    }
+}
+
+impl Scale<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "the contract's arithmetic is in float32")]
+    fn of(numeric: &Numeric) -> Self {
+        let double = Scale::<f64>::of(numeric);
+        Self {
+            impute: double.impute as f32,
+            log1p: double.log1p,
+            mean: double.mean as f32,
+            factor: double.factor as f32,
+            low: double.low as f32,
+            high: double.high as f32,
+        }
+    }
+}
+
+impl<F> Scale<F>
+where
+    F: Copy + PartialOrd + std::ops::Sub<Output = F> + std::ops::Mul<Output = F>,
+{
+    /// The contract's arithmetic. NaN passes through, since it compares with nothing.
+    #[inline]
+    fn apply(&self, value: F, ln_1p: impl Fn(F) -> F) -> F {
+        let value = if self.log1p { ln_1p(value) } else { value };
+        let value = (value - self.mean) * self.factor;
+        if value < self.low {
+            self.low
+        } else if value > self.high {
+            self.high
+        } else {
+            value
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Documents to token ids by a Hugging Face tokenizer. The only file that names `tokenizers`.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+
+use super::column::Column;
+use super::{PreprocessError, SideFiles};
+use crate::contract::Text;
+
+/// The tokenizer of one feature.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    tokenizer: Tokenizer,
+    pad_id: i64,
+}
+
+impl Tokens {
+    pub(super) fn new(text: &Text, files: &SideFiles) -> Result<Self, PreprocessError> {
+        let unusable = |reason: String| PreprocessError::SideFile {
+            feature: text.name.clone(),
+            file: text.tokenizer.clone(),
+            reason,
+        };
+        let file = files
+            .get(&text.tokenizer)
+            .ok_or_else(|| unusable("is missing".to_owned()))?;
+        let mut tokenizer =
+            Tokenizer::from_bytes(file).map_err(|error| unusable(format!("is not a tokenizer: {error}")))?;
+        // Batches are padded here, to the longest document of each batch, and cut where the contract says.
+        tokenizer.with_padding(None);
+        let truncation = TruncationParams {
+            max_length: text.max_tokens,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+            direction: TruncationDirection::Right,
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(|error| unusable(format!("cannot cut at {} tokens: {error}", text.max_tokens)))?;
+        Ok(Self {
+            tokenizer,
+            pad_id: text.pad_id,
+        })
+    }
+
+    /// Cuts each document; a null is an empty one.
+    pub(super) fn cut(&self, feature: &str, column: &ArrayRef) -> Result<Column, PreprocessError> {
+        let documents = cast(column, &DataType::Utf8).map_err(|source| PreprocessError::Column {
+            feature: feature.to_owned(),
+            source,
+        })?;
+        let documents = documents.as_string::<i32>();
+        let tokens: Result<Vec<_>, _> = (0..documents.len())
+            .into_par_iter()
+            .map(|row| {
+                let document = if documents.is_null(row) {
+                    ""
+                } else {
+                    documents.value(row)
+                };
+                let encoding = self.tokenizer.encode_fast(document, true);
+                encoding.map(|encoding| encoding.get_ids().to_vec())
+            })
+            .collect();
+        let tokens = tokens.map_err(|error| PreprocessError::Tokens {
+            feature: feature.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Column::Tokens(tokens, self.pad_id))
+    }
+}

@@ -1,0 +1,352 @@
+//! The model registry: a name and a version, alias or `latest` become a [`ModelArtifact`] whose digest has been checked.
+//!
+//! The only reader of model folders. An alias is resolved here, once; what comes out names the version itself.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::contract::{Contract, ContractError, Feature};
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::storage::{Place, StorageError};
+
+/// Folder of the aliases beside a model's versions.
+const ALIASES: &str = "aliases";
+
+/// A folder or prefix of models: `<name>/<version>/model.pt` and `metadata.json`, `<name>/aliases/<alias>`.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    place: Place,
+}
+
+/// A model version with everything that scoring needs, read once.
+#[derive(Debug, Clone)]
+pub struct ModelArtifact {
+    /// What `metadata.json` says.
+    pub contract: Contract,
+    /// `model.pt`, the very bytes whose digest was checked.
+    pub model: Bytes,
+    /// Tokenizers and vocabularies that the contract names.
+    pub files: BTreeMap<String, Bytes>,
+    /// SHA-256 of `metadata.json`, hex.
+    pub metadata_sha256: String,
+    /// The version's folder.
+    pub place: Place,
+}
+
+/// A model in the registry.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ModelListing {
+    /// The model's name.
+    pub name: String,
+    /// Its versions, oldest first.
+    pub versions: Vec<String>,
+    /// Its aliases and the versions that they stand for.
+    pub aliases: BTreeMap<String, String>,
+}
+
+impl Registry {
+    /// The registry at a place.
+    pub fn new(place: Place) -> Self {
+        Self { place }
+    }
+
+    /// Every model, by name.
+    pub async fn list(&self) -> Result<Vec<ModelListing>, RegistryError> {
+        let mut models = Vec::new();
+        for name in self.place.folders().await? {
+            let versions = self.versions(&name).await?;
+            let aliases = self.aliases(&name).await?;
+            models.push(ModelListing {
+                name,
+                versions,
+                aliases,
+            });
+        }
+        Ok(models)
+    }
+
+    /// The version that `wanted` stands for: itself, an alias, or `latest`.
+    pub async fn resolve(&self, name: &str, wanted: &str) -> Result<String, RegistryError> {
+        let versions = self.versions(name).await?;
+        if versions.is_empty() {
+            return Err(self.no_such_model(name).await);
+        }
+        if versions.iter().any(|version| version == wanted) {
+            return Ok(wanted.to_owned());
+        }
+        let aliases = self.aliases(name).await?;
+        let resolved = match aliases.get(wanted) {
+            Some(version) => Some(version.clone()),
+            None if wanted == "latest" => versions.last().cloned(),
+            None => None,
+        };
+        match resolved {
+            Some(version) if versions.contains(&version) => Ok(version),
+            Some(version) => Err(RegistryError::DanglingAlias {
+                model: name.to_owned(),
+                alias: wanted.to_owned(),
+                version,
+            }),
+            None => Err(RegistryError::NoSuchVersion {
+                model: name.to_owned(),
+                wanted: wanted.to_owned(),
+                versions,
+                aliases: aliases.into_keys().collect(),
+            }),
+        }
+    }
+
+    /// Reads a resolved version and checks its digest.
+    pub async fn load(&self, name: &str, version: &str) -> Result<ModelArtifact, RegistryError> {
+        let place = self.place.join(&format!("{name}/{version}"));
+        let metadata = required(&place, "metadata.json").await?;
+        let origin = place.join("metadata.json").location().to_string();
+        let contract = Contract::from_json(&metadata, &origin)?;
+        if contract.name != name || contract.version != version {
+            return Err(RegistryError::Misplaced {
+                origin,
+                stated: format!("{} {}", contract.name, contract.version),
+                folder: format!("{name} {version}"),
+            });
+        }
+        let model = required(&place, "model.pt").await?;
+        let found = sha256(&model);
+        if !found.eq_ignore_ascii_case(&contract.sha256) {
+            return Err(RegistryError::Digest {
+                file: place.join("model.pt").location().to_string(),
+                stated: contract.sha256,
+                found,
+            });
+        }
+        let mut files = BTreeMap::new();
+        for file in contract.features.iter().filter_map(side_file) {
+            let bytes = required(&place, file).await?;
+            files.insert(file.to_owned(), bytes);
+        }
+        Ok(ModelArtifact {
+            metadata_sha256: sha256(&metadata),
+            contract,
+            model,
+            files,
+            place,
+        })
+    }
+
+    /// Folders that hold a `metadata.json`, oldest version first.
+    async fn versions(&self, name: &str) -> Result<Vec<String>, RegistryError> {
+        let model = self.place.join(name);
+        let mut versions = Vec::new();
+        for folder in model.folders().await? {
+            if folder != ALIASES && model.join(&folder).join("metadata.json").head().await?.is_some() {
+                versions.push(folder);
+            }
+        }
+        versions.sort_by(|a, b| by_number(a, b));
+        Ok(versions)
+    }
+
+    async fn aliases(&self, name: &str) -> Result<BTreeMap<String, String>, RegistryError> {
+        let folder = self.place.join(name).join(ALIASES);
+        let mut aliases = BTreeMap::new();
+        for object in folder.list().await? {
+            let Some(alias) = object.location.filename().map(str::to_owned) else {
+                continue;
+            };
+            if let Some(text) = folder.at(object.location).read().await? {
+                let version = String::from_utf8_lossy(&text).trim().to_owned();
+                aliases.insert(alias, version);
+            }
+        }
+        Ok(aliases)
+    }
+
+    async fn no_such_model(&self, name: &str) -> RegistryError {
+        RegistryError::NoSuchModel {
+            model: name.to_owned(),
+            registry: self.place.location().to_string(),
+            known: self.place.folders().await.unwrap_or_default(),
+        }
+    }
+}
+
+/// The file beside the model that a feature needs.
+fn side_file(feature: &Feature) -> Option<&str> {
+    match feature {
+        Feature::Text(text) => Some(&text.tokenizer),
+        Feature::Categorical(categorical) => categorical.vocabulary_file.as_deref(),
+        Feature::Numeric(_) | Feature::Vector(_) | Feature::Raw(_) => None,
+    }
+}
+
+async fn required(place: &Place, file: &str) -> Result<Bytes, RegistryError> {
+    let file = place.join(file);
+    file.read().await?.ok_or_else(|| RegistryError::NoSuchFile {
+        file: file.location().to_string(),
+    })
+}
+
+/// Hex SHA-256.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Orders `2` before `10` and `1.9` before `1.10`: runs of digits by value, the rest by character.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (pieces(a), pieces(b));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(x), Some(y)) => {
+                let order = match (x.parse::<u128>(), y.parse::<u128>()) {
+                    (Ok(x), Ok(y)) => x.cmp(&y),
+                    _ => x.cmp(y),
+                };
+                if order != Ordering::Equal {
+                    return order;
+                }
+            }
+        }
+    }
+}
+
+/// Alternating runs of digits and of other characters.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let digit = rest.chars().next()?.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(rest.len());
+        let (piece, tail) = rest.split_at(end);
+        rest = tail;
+        Some(piece)
+    })
+}
+
+/// Why a model version cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No folder of that name holds a version.
+    #[error("the registry `{registry}` has no model `{model}`")]
+    NoSuchModel {
+        /// The name asked for.
+        model: String,
+        /// The registry.
+        registry: String,
+        /// Names that it has.
+        known: Vec<String>,
+    },
+    /// Neither a version nor an alias.
+    #[error("model `{model}` has no version or alias `{wanted}`")]
+    NoSuchVersion {
+        /// The model.
+        model: String,
+        /// What was asked for.
+        wanted: String,
+        /// Versions that exist.
+        versions: Vec<String>,
+        /// Aliases that exist.
+        aliases: Vec<String>,
+    },
+    /// An alias of a version that is gone.
+    #[error("alias `{alias}` of model `{model}` stands for version `{version}`, which does not exist")]
+    DanglingAlias {
+        /// The model.
+        model: String,
+        /// The alias.
+        alias: String,
+        /// What it stands for.
+        version: String,
+    },
+    /// A file of the version is absent.
+    #[error("the model file `{file}` does not exist")]
+    NoSuchFile {
+        /// The file.
+        file: String,
+    },
+    /// `metadata.json` belongs to another folder.
+    #[error("`{origin}` says it is `{stated}` and lies in the folder of `{folder}`")]
+    Misplaced {
+        /// The file.
+        origin: String,
+        /// Name and version in it.
+        stated: String,
+        /// Name and version of its folder.
+        folder: String,
+    },
+    /// The model is not the one that the metadata describes.
+    #[error("`{file}` has SHA-256 {found}, its metadata.json says {stated}")]
+    Digest {
+        /// The file.
+        file: String,
+        /// Digest in metadata.json.
+        stated: String,
+        /// Digest of the bytes.
+        found: String,
+    },
+    /// The contract cannot be used.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Seam for RegistryError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::NoSuchModel { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::DanglingAlias { .. }
+            | Self::NoSuchFile { .. }
+            | Self::Misplaced { .. }
+            | Self::Digest { .. } => ExitCode::Model,
+            Self::Contract(error) => error.exit(),
+            Self::Storage(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSuchModel { known, .. } if !known.is_empty() => Some(format!("it has: {}", known.join(", "))),
+            Self::NoSuchModel { .. } => Some("a registry holds <name>/<version>/model.pt and metadata.json".to_owned()),
+            Self::NoSuchVersion { versions, aliases, .. } => Some(format!(
+                "versions: {}; aliases: {}, latest",
+                versions.join(", "),
+                aliases.join(", ")
+            )),
+            Self::Digest { .. } => {
+                Some("write metadata.json again after model.pt has been saved, or restore the model file".to_owned())
+            }
+            Self::Contract(error) => error.hint(),
+            Self::Storage(error) => error.hint(),
+            Self::DanglingAlias { .. } | Self::NoSuchFile { .. } | Self::Misplaced { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_number_not_by_character() {
+        let mut versions = ["10", "9", "1.10", "1.9", "2024-01-02", "v3", "v20"];
+        versions.sort_by(|a, b| by_number(a, b));
+        assert_eq!(versions, ["1.9", "1.10", "9", "10", "2024-01-02", "v3", "v20"]);
+    }
+}

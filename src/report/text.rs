@@ -1,0 +1,128 @@
+//! A run report as a few aligned lines.
+
+use std::fmt::Write;
+
+use bytesize::ByteSize;
+
+use super::RunReport;
+
+/// Digits of a digest that tell two models apart.
+const DIGEST_DIGITS: usize = 12;
+
+/// Writes the report.
+pub(super) fn render(report: &RunReport) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<11}{value}");
+    };
+    let rows = &report.rows;
+    let mut counts = format!(
+        "{} in, {} out, {} rejected",
+        grouped(rows.read),
+        grouped(rows.written),
+        grouped(rows.rejected)
+    );
+    if !rows.rejected_by_reason.is_empty() {
+        let reasons = rows
+            .rejected_by_reason
+            .iter()
+            .map(|(reason, rows)| format!("{reason} {}", grouped(*rows)));
+        let _ = write!(counts, " ({})", reasons.collect::<Vec<_>>().join(", "));
+    }
+    line("rows", counts);
+    let digest = report.model.sha256.get(..DIGEST_DIGITS).unwrap_or(&report.model.sha256);
+    line(
+        "model",
+        format!(
+            "{} version {} (sha256 {digest})",
+            report.model.name, report.model.version
+        ),
+    );
+    line(
+        "input",
+        format!(
+            "{} ({} files, {})",
+            report.input.path,
+            report.input.files,
+            ByteSize(report.input.bytes)
+        ),
+    );
+    line(
+        "output",
+        format!("{} ({})", report.output.path, ByteSize(report.output.bytes)),
+    );
+    if let Some(rejects) = &report.output.rejects {
+        line("rejects", rejects.clone());
+    }
+    line(
+        "line",
+        format!(
+            "{}, {} threads x {} intra-op, {} chunks, batches of {} rows",
+            report.line.device,
+            report.line.threads,
+            report.line.intra_op_threads,
+            report.line.chunks,
+            report.line.batch_rows
+        ),
+    );
+    for stage in &report.stages {
+        let name = stage.stage.name();
+        line(
+            if name == "fetch" { "stages" } else { "" },
+            format!(
+                "{name:<11}{:>9.3} s wall {:>9.3} s cpu",
+                stage.wall_seconds, stage.cpu_seconds
+            ),
+        );
+    }
+    line(
+        "total",
+        format!(
+            "{:.2} s, {:.2} s cpu, {} rows/s, peak memory {}",
+            report.seconds,
+            report.cpu_seconds,
+            rate(report.rows_per_second),
+            ByteSize(report.peak_memory_bytes)
+        ),
+    );
+    format!(
+        "published {} for {} (run {})\n{text}",
+        report.job, report.date, report.run_id
+    )
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative, and digits after the point say nothing"
+)]
+fn rate(per_second: f64) -> String {
+    grouped(per_second.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn digits_come_in_groups_of_three() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+}

@@ -1,0 +1,211 @@
+//! How this machine runs jobs: device, threads, memory, storage, logs. Never what a job is; that is `spec`.
+//!
+//! A file of `configs/`, variables `BATCH_INFER_...` and flags become [`Settings`]. A flag wins over a variable, a variable
+//! over the file, the file over the default, and [`Shown`] says for each value which it was. The only file that reads the
+//! environment. Secrets are no settings: the store takes them from the environment itself.
+
+mod check;
+mod shown;
+mod spec;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::document::{Document, Origin};
+use crate::error::Error;
+use crate::problem::Problems;
+use crate::schema;
+
+pub use shown::{Setting, Shown};
+pub use spec::{
+    AUTO, CHOSEN, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, ProgressSpec, SettingsSpec,
+    SpoolSettings, StorageSettings, ThreadSettings,
+};
+
+/// What the names of our variables start with.
+const VARIABLE_PREFIX: &str = "BATCH_INFER_";
+
+/// Variables whose values must never be seen in a log. File names of tokens are no secrets.
+const SECRET_VARIABLES: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// How jobs run here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where the model runs.
+    pub device: DeviceSettings,
+    /// How many threads work.
+    pub threads: ThreadSettings,
+    /// How much is in work at once.
+    pub line: LineSettings,
+    /// How buckets are reached.
+    pub storage: StorageSettings,
+    /// Where temporary files lie.
+    pub spool: SpoolSettings,
+    /// What is said while it runs.
+    pub log: LogSettings,
+}
+
+/// Where the model runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// The device.
+    pub kind: DeviceRequest,
+}
+
+/// How much is in work at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineSettings {
+    /// Rows of a chunk; 0: chosen by the plan.
+    pub chunk_rows: usize,
+    /// Rows of one forward pass; 0: chosen when it runs.
+    pub batch_rows: usize,
+    /// Bytes for data in work; `None`: a share of the memory limit.
+    pub memory: Option<u64>,
+}
+
+/// What is said while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or a list of `target=level`.
+    pub level: String,
+    /// Form of the log; `None`: text on a terminal, else JSON.
+    pub format: Option<LogFormat>,
+    /// How progress is shown.
+    pub progress: ProgressMode,
+    /// Time between two lines of progress.
+    pub interval: Duration,
+}
+
+/// The device that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceRequest {
+    /// CUDA where a device can be used, else CPU.
+    Auto,
+    /// CPU.
+    Cpu,
+    /// The CUDA device of that index.
+    Cuda(usize),
+}
+
+impl DeviceRequest {
+    /// Reads `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            other => other.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
+        }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// A bar on a terminal, lines elsewhere.
+    Auto,
+    /// A bar; lines where no bar can be drawn.
+    Bar,
+    /// Log lines.
+    Lines,
+    /// Nothing.
+    Off,
+}
+
+/// A flag that sets a key, the key, and the value as it was typed: `("--device", "device.kind", "cpu")`.
+pub type Flag<'a> = (&'a str, &'a str, &'a str);
+
+/// The settings in force: a file, if there is one, with this process's variables and the flags over it.
+pub fn load(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Settings, Error> {
+    let document = document(file, environment, flags)?;
+    let (_, settings) = read(&document)?;
+    Ok(settings)
+}
+
+/// The settings in force, with where each came from.
+pub fn show(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Shown, Error> {
+    let document = document(file, environment, flags)?;
+    let (spec, _) = read(&document)?;
+    Ok(Shown::new(&spec, &document))
+}
+
+/// True when `NO_COLOR` asks for plain text.
+pub fn no_color() -> bool {
+    environment("NO_COLOR").is_some()
+}
+
+/// Values that must never be seen in a log.
+pub fn secrets() -> Vec<String> {
+    SECRET_VARIABLES.into_iter().filter_map(environment).collect()
+}
+
+/// The variable of a key: `BATCH_INFER_LINE_CHUNK_ROWS` for `line.chunk_rows`.
+pub fn variable_of(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+/// A variable of this process. An empty one counts as not set, as manifests often write it.
+#[expect(clippy::disallowed_methods, reason = "this is the door that the rule protects")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn document(
+    file: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+    flags: &[Flag<'_>],
+) -> Result<Document, Error> {
+    let mut document = match file {
+        Some(path) => Document::open("settings file", path)?,
+        None => Document::without_file("the configuration"),
+    };
+    lay_over(&mut document, variable, flags);
+    Ok(document)
+}
+
+/// Puts variables and then flags over a file.
+fn lay_over(document: &mut Document, variable: impl Fn(&str) -> Option<String>, flags: &[Flag<'_>]) {
+    for key in schema::keys(&schema::of_toml::<SettingsSpec>()) {
+        let name = variable_of(&key);
+        if let Some(value) = variable(&name) {
+            document.put(Origin::Environment(name), &key, &value);
+        }
+    }
+    for (flag, key, value) in flags {
+        document.put(Origin::Flag((*flag).to_owned()), key, value);
+    }
+}
+
+/// The settings as written and as used.
+fn read(document: &Document) -> Result<(SettingsSpec, Settings), Problems> {
+    let (spec, mut problems) = document.read::<SettingsSpec>();
+    let settings = match spec.clone().map(check::settings) {
+        Some(Ok(settings)) => Some(settings),
+        Some(Err(further)) => {
+            problems.extend(further);
+            None
+        }
+        None => None,
+    };
+    match (spec, settings) {
+        (Some(spec), Some(settings)) if problems.is_empty() => Ok((spec, settings)),
+        _ => Err(document.report(problems)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

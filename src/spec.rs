@@ -1,0 +1,297 @@
+//! A job file exactly as it is written: what is scored, by which model, to where, and when.
+//!
+//! The doc comments here are also the descriptions in `configs/job.schema.json` and the hints of missing keys. Nothing
+//! is checked beyond the form, nothing is read, and nothing depends on a machine; `validate` makes a `Job` of it.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The form of job files that this program reads. A later form will have another number.
+pub const VERSION: u32 = 1;
+
+/// Form of a job's name: a `CronJob`'s name is cut at 52 characters, and folders and metrics carry it too.
+pub const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9-]{0,51}$";
+
+/// The alias that is scored unless the job says otherwise: moving it is a decision, a new version in the folder is not.
+pub const MODEL_VERSION: &str = "champion";
+
+/// Bad rows are an exception that somebody decides to accept, so none is allowed unless the job says so.
+pub const MAX_BAD_ROWS: u64 = 0;
+
+/// As for `MAX_BAD_ROWS`; both limits must hold.
+pub const MAX_BAD_FRACTION: f64 = 0.0;
+
+/// The zone without gaps and repeated hours.
+pub const TIMEZONE: &str = "UTC";
+
+/// Offsets beyond a year are mistakes of sign or unit.
+const MAX_OFFSET_DAYS: i32 = 366;
+
+/// A scoring job of batch-infer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "batch-infer job")]
+pub struct JobSpec {
+    /// Form of this file: 1.
+    #[serde(default = "version")]
+    pub version: u32,
+    /// Name of the job, in folders, metrics and logs: lower-case letters, digits and hyphens, at most 52.
+    #[schemars(regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// What is scored.
+    pub input: InputSpec,
+    /// The model that scores it.
+    pub model: ModelSpec,
+    /// Where predictions go.
+    pub output: OutputSpec,
+    /// What happens to rows that cannot be scored.
+    #[serde(default)]
+    pub rows: RowsSpec,
+    /// When the daemon starts the job.
+    #[serde(default)]
+    pub schedule: Option<ScheduleSpec>,
+}
+
+/// What is scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// A Parquet file, a folder, a glob, or `s3://bucket/prefix`; may hold `{date}`, `{date_nodash}`, `{year}`, `{month}`,
+    /// `{day}`.
+    pub path: String,
+    /// Columns that name a row. They travel to the output and are never null.
+    pub keys: Vec<String>,
+    /// Further columns that travel to the output as they are.
+    #[serde(default)]
+    pub passthrough: Vec<String>,
+}
+
+/// The model that scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The model registry: a folder, or `s3://bucket/prefix`.
+    pub registry: String,
+    /// Name of the model in the registry.
+    pub name: String,
+    /// A version, an alias, or `latest`.
+    #[serde(default = "model_version")]
+    pub version: String,
+}
+
+/// Where predictions go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// The data set: a folder, or `s3://bucket/prefix`. A folder `date=YYYY-MM-DD` is made below it for each date.
+    pub path: String,
+    /// Where runs keep their records, beside the data set. Default: the path with `.batch-infer` after it.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Whether an empty file `_SUCCESS` stands beside the data once it is whole. Readers here do not need it.
+    #[serde(default)]
+    pub success_marker: bool,
+    /// Names of the columns that say where a prediction came from.
+    #[serde(default)]
+    pub columns: LineageNames,
+}
+
+/// Names of the columns that say where a prediction came from; an empty name drops the column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LineageNames {
+    /// Column with the name of the model.
+    pub model_name: String,
+    /// Column with the version of the model, never an alias.
+    pub model_version: String,
+    /// Column with the time of the inference, in microseconds UTC; one value for a whole date.
+    pub inference_timestamp: String,
+    /// Column with the run that wrote the row.
+    pub run_id: String,
+}
+
+impl Default for LineageNames {
+    fn default() -> Self {
+        Self {
+            model_name: "model_name".to_owned(),
+            model_version: "model_version".to_owned(),
+            inference_timestamp: "inference_timestamp".to_owned(),
+            run_id: "run_id".to_owned(),
+        }
+    }
+}
+
+/// What happens to rows that cannot be scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RowsSpec {
+    /// Rows that may be rejected before the run fails.
+    pub max_bad_rows: u64,
+    /// Share of the rows, 0 to 1, that may be rejected before the run fails. Both limits must hold.
+    pub max_bad_fraction: f64,
+    /// What is done with a bad row, by reason.
+    pub on: RowActions,
+}
+
+impl Default for RowsSpec {
+    fn default() -> Self {
+        Self {
+            max_bad_rows: MAX_BAD_ROWS,
+            max_bad_fraction: MAX_BAD_FRACTION,
+            on: RowActions::default(),
+        }
+    }
+}
+
+/// What is done with a bad row, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct RowActions {
+    /// A key column is null.
+    pub null_key: Action,
+    /// A feature is null and its contract has no value for nulls.
+    pub null_feature: Action,
+    /// A feature is not a number.
+    pub nan_feature: Action,
+    /// A feature is infinite.
+    pub inf_feature: Action,
+    /// A list has another length than the contract says.
+    pub bad_list_len: Action,
+    /// The model's result is infinite or not a number.
+    pub nonfinite_output: Action,
+}
+
+impl RowActions {
+    /// What is done for that reason.
+    pub fn action(self, reason: Reason) -> Action {
+        match reason {
+            Reason::NullKey => self.null_key,
+            Reason::NullFeature => self.null_feature,
+            Reason::NanFeature => self.nan_feature,
+            Reason::InfFeature => self.inf_feature,
+            Reason::BadListLen => self.bad_list_len,
+            Reason::NonfiniteOutput => self.nonfinite_output,
+        }
+    }
+}
+
+/// What is done with a bad row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The row goes to the rejects file and counts against the limits.
+    Reject,
+    /// The value that the contract has for nulls takes its place. Only for features that are null, NaN or infinite.
+    Impute,
+}
+
+/// Why a row is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// A key column is null.
+    NullKey,
+    /// A feature is null and its contract has no value for nulls.
+    NullFeature,
+    /// A feature is not a number.
+    NanFeature,
+    /// A feature is infinite.
+    InfFeature,
+    /// A list has another length than the contract says.
+    BadListLen,
+    /// The model's result is infinite or not a number.
+    NonfiniteOutput,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::NullKey,
+        Self::NullFeature,
+        Self::NanFeature,
+        Self::InfFeature,
+        Self::BadListLen,
+        Self::NonfiniteOutput,
+    ];
+
+    /// The name in job files, rejects and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NullKey => "NULL_KEY",
+            Self::NullFeature => "NULL_FEATURE",
+            Self::NanFeature => "NAN_FEATURE",
+            Self::InfFeature => "INF_FEATURE",
+            Self::BadListLen => "BAD_LIST_LEN",
+            Self::NonfiniteOutput => "NONFINITE_OUTPUT",
+        }
+    }
+
+    /// True where another value can take the bad one's place.
+    pub fn imputable(self) -> bool {
+        match self {
+            Self::NullFeature | Self::NanFeature | Self::InfFeature => true,
+            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput => false,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// When the daemon starts the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleSpec {
+    /// Five fields as in Kubernetes: minute, hour, day of month, month, day of week; or `@hourly`, `@daily`, `@weekly`,
+    /// `@monthly`, `@yearly`.
+    pub cron: String,
+    /// IANA name of the zone in which the fields are meant.
+    #[serde(default = "timezone")]
+    pub timezone: String,
+    /// Days from the day of the fire to the date that is scored: a fire on 2026-11-20 at 02:00 scores `date=2026-11-19`
+    /// with -1 and `date=2026-11-20` with 0.
+    #[schemars(range(min = -MAX_OFFSET_DAYS, max = MAX_OFFSET_DAYS))]
+    pub date_offset_days: i32,
+}
+
+fn version() -> u32 {
+    VERSION
+}
+
+fn model_version() -> String {
+    MODEL_VERSION.to_owned()
+}
+
+fn timezone() -> String {
+    TIMEZONE.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, RowActions};
+
+    #[test]
+    fn every_reason_is_a_key_of_the_table_of_actions() {
+        let table = serde_json::to_value(RowActions::default()).unwrap();
+        let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
+        let mut names = Reason::ALL.map(|reason| reason.name().to_owned());
+        keys.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(keys, names);
+    }
+
+    #[test]
+    fn reason_is_serialised_under_its_name() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A job file and a date become a [`Job`]: every value checked, typed and rendered, or every problem with its key and hint.
+//!
+//! After this nobody looks at the spec again. Nothing of the world is consulted: whether a path exists, a model has a
+//! version or a column is there is found out later, by `plan` and `registry`.
+
+mod columns;
+mod location;
+mod places;
+mod schedule;
+mod template;
+
+use chrono::NaiveDate;
+
+use crate::document::Document;
+use crate::problem::{Problem, Problems, kept};
+use crate::spec::{Action, JobSpec, ModelSpec, NAME_PATTERN, Reason, RowsSpec, VERSION};
+
+pub use columns::LineageColumns;
+pub use location::Location;
+pub use places::STATE_SUFFIX;
+pub use schedule::Schedule;
+
+/// A job for one date, ready to be planned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Name of the job.
+    pub name: String,
+    /// The date that is scored.
+    pub date: NaiveDate,
+    /// File, folder, glob or prefix of the features, with the date in it.
+    pub input: Location,
+    /// Columns that name a row.
+    pub keys: Vec<String>,
+    /// Further columns that travel to the output.
+    pub passthrough: Vec<String>,
+    /// The model registry.
+    pub registry: Location,
+    /// Name of the model.
+    pub model_name: String,
+    /// Version, alias or `latest`.
+    pub model_version: String,
+    /// The data set; the date's folder is below it.
+    pub output: Location,
+    /// Where runs keep their records.
+    pub state: Location,
+    /// Whether an empty `_SUCCESS` is written beside the data.
+    pub success_marker: bool,
+    /// Columns that say where a prediction came from.
+    pub lineage: LineageColumns,
+    /// What happens to rows that cannot be scored.
+    pub rows: RowsSpec,
+    /// When the daemon starts it.
+    pub schedule: Option<Schedule>,
+}
+
+/// Reads a job file for a date: what is wrong with its form and what is wrong with its content, in one answer.
+pub fn read(document: &Document, date: NaiveDate) -> Result<Job, Problems> {
+    let (spec, mut problems) = document.read::<JobSpec>();
+    let job = match spec.map(|spec| validate(&spec, date)) {
+        Some(Ok(job)) => Some(job),
+        Some(Err(further)) => {
+            // A value that was missing or of a wrong type stands for nothing, so there is nothing to say about it.
+            let sound = |problem: &Problem| !problems.iter().any(|mended| mended.concerns(&problem.key));
+            let further: Vec<_> = further.into_iter().filter(sound).collect();
+            problems.extend(further);
+            None
+        }
+        None => None,
+    };
+    match job {
+        Some(job) if problems.is_empty() => Ok(job),
+        _ => Err(document.report(problems)),
+    }
+}
+
+/// Checks a job for a date.
+pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
+    let mut found = Vec::new();
+    identity(spec, &mut found);
+    model(&spec.model, &mut found);
+    rows(&spec.rows, &mut found);
+    let lineage = LineageColumns::from_names(&spec.output.columns);
+    columns::check(spec, &lineage, &mut found);
+    let schedule = spec.schedule.as_ref();
+    let schedule = schedule.and_then(|schedule| schedule::check(schedule, &mut found));
+    let registry = kept(Location::parse("model.registry", &spec.model.registry), &mut found);
+    let places = places::check(&spec.input, &spec.output, date, &mut found);
+    let (Some(registry), Some(places), true) = (registry, places, found.is_empty()) else {
+        return Err(found);
+    };
+    Ok(Job {
+        name: spec.name.clone(),
+        date,
+        input: places.input,
+        keys: spec.input.keys.clone(),
+        passthrough: spec.input.passthrough.clone(),
+        registry,
+        model_name: spec.model.name.clone(),
+        model_version: spec.model.version.clone(),
+        output: places.output,
+        state: places.state,
+        success_marker: spec.output.success_marker,
+        lineage,
+        rows: spec.rows.clone(),
+        schedule,
+    })
+}
+
+fn identity(spec: &JobSpec, found: &mut Vec<Problem>) {
+    if spec.version != VERSION {
+        let fault = format!("is {}, and this program reads form {VERSION}", spec.version);
+        found.push(Problem::new("version", fault));
+    }
+    let characters = spec
+        .name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !characters || spec.name.is_empty() || spec.name.starts_with('-') || spec.name.len() > 52 {
+        let fault = format!("is `{}`, expected the form {NAME_PATTERN}", spec.name);
+        let hint = "lower-case letters, digits and hyphens, not a hyphen first, at most 52";
+        found.push(Problem::new("name", fault).hint(hint));
+    }
+}
+
+fn model(spec: &ModelSpec, found: &mut Vec<Problem>) {
+    for (key, name) in [("model.name", &spec.name), ("model.version", &spec.version)] {
+        if name.is_empty() {
+            found.push(Problem::new(key, "is empty"));
+        } else if name.contains(['/', '\\']) || name == "." || name == ".." || name.contains(char::is_control) {
+            let fault = format!("is `{}`, which cannot be the name of one folder", name.escape_debug());
+            found.push(Problem::new(key, fault).hint("folders above the model belong to `model.registry`"));
+        }
+    }
+}
+
+fn rows(spec: &RowsSpec, found: &mut Vec<Problem>) {
+    if !(0.0..=1.0).contains(&spec.max_bad_fraction) {
+        let fault = format!("is {}, expected a share from 0 to 1", spec.max_bad_fraction);
+        found.push(Problem::new("rows.max_bad_fraction", fault).hint("one percent is 0.01"));
+    }
+    for reason in Reason::ALL {
+        if spec.on.action(reason) == Action::Impute && !reason.imputable() {
+            let problem = Problem::new(
+                format!("rows.on.{reason}"),
+                "is `impute`, and no value can take its place",
+            );
+            found.push(problem.hint("use `fail` or `reject`"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! The decision drawn from an output: 0 or 1 by a threshold, or the label of the greatest element.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, DictionaryArray, Int8Array, Int32Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::error::ArrowError;
+
+use crate::contract::Verdict;
+
+/// The decision for each row.
+pub(super) fn column(verdict: Verdict<'_>, values: &ArrayRef, rows: usize) -> Result<ArrayRef, ArrowError> {
+    match verdict {
+        Verdict::Threshold(threshold) => at_least(values, threshold),
+        Verdict::Labels(labels) => greatest(values, labels, rows),
+    }
+}
+
+/// Compared in the precision of the values: 0.1 in float32 is less than 0.1 in float64, and a value at the threshold counts.
+fn at_least(values: &ArrayRef, threshold: f64) -> Result<ArrayRef, ArrowError> {
+    if values.data_type() == &DataType::Float64 {
+        let values = values.as_primitive::<Float64Type>().values().iter();
+        return Ok(Arc::new(Int8Array::from_iter_values(
+            values.map(|&value| i8::from(value >= threshold)),
+        )));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the values are float32")]
+    let threshold = threshold as f32;
+    let values = cast(values, &DataType::Float32)?;
+    let values = values.as_primitive::<Float32Type>().values().iter();
+    Ok(Arc::new(Int8Array::from_iter_values(
+        values.map(|&value| i8::from(value >= threshold)),
+    )))
+}
+
+/// The first of equals wins, as in `torch.argmax` on CPU.
+fn greatest(values: &ArrayRef, labels: &[String], rows: usize) -> Result<ArrayRef, ArrowError> {
+    let values = cast(values, &DataType::Float64)?;
+    let values = values.as_primitive::<Float64Type>().values();
+    let keys = values.chunks_exact(labels.len().max(1)).take(rows).map(|row| {
+        let mut best = 0;
+        for (element, value) in row.iter().enumerate() {
+            if *value > row[best] {
+                best = element;
+            }
+        }
+        i32::try_from(best).unwrap_or(0)
+    });
+    let keys = Int32Array::from_iter_values(keys);
+    let labels = StringArray::from_iter_values(labels);
+    Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(labels))?))
+}
