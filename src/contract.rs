@@ -144,6 +144,12 @@ impl Contract {
         self.features.iter().find(|feature| feature.name() == name)
     }
 
+    /// True when a tensor is filled column by column, and the model gets the transposed view.
+    pub fn is_transposed(&self, input: &Input) -> bool {
+        let scalar = |column: &String| self.feature(column).is_some_and(|feature| feature.width() == 1);
+        input.shape.len() == 2 && input.columns.len() > 1 && input.columns.iter().all(scalar)
+    }
+
     /// True when a feature is text, whose rows cost far more than numbers.
     pub fn has_text(&self) -> bool {
         self.features.iter().any(|feature| matches!(feature, Feature::Text(_)))

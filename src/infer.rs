@@ -113,7 +113,8 @@ impl Seam for ModelError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Load { .. } => Some(
-                "export it with: torch.jit.freeze(torch.jit.script(model.eval())).save(\"model.pt\")".to_owned(),
+                "export it with: torch.jit.freeze(torch.jit.script(model.eval())).save(\"model.pt\"); what torch.save writes is not TorchScript"
+                    .to_owned(),
             ),
             Self::Forward { .. } => Some(
                 "the contract's `inputs` state the tensors in call order, with their dtypes and shapes; compare them with the model's forward()"

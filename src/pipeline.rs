@@ -29,6 +29,9 @@ use crate::shutdown::Shutdown;
 /// Chunks fetched at a time, so that the latency of one request hides behind the bytes of others.
 const CONCURRENT_FETCHES: usize = 4;
 
+/// Chunks on the line for each thread: one that is scored, and one that waits.
+const CHUNKS_PER_THREAD: usize = 2;
+
 /// The unit of the memory budget: a semaphore counts in 32 bits.
 const PERMIT_BYTES: u64 = 1 << 16;
 
@@ -61,7 +64,7 @@ pub fn run(
     let (sender, receiver) = mpsc::channel();
     let feeder = Feeder {
         scorer: Arc::clone(scorer),
-        memory: Memory::new(limits.memory),
+        room: Room::new(limits),
         pool: Arc::new(pool),
         stop: Arc::clone(&stop),
         sender,
@@ -85,11 +88,11 @@ fn pool(threads: usize) -> Result<ThreadPool, LineError> {
     })
 }
 
-/// A scored chunk, or why it was not; with the memory that it holds.
+/// A scored chunk, or why it was not; with its place on the line.
 struct Scored {
     chunk: ChunkId,
     part: Result<Part, Error>,
-    memory: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
 /// Receives parts as they are finished and hands them on in order.
@@ -100,7 +103,7 @@ fn collect(
     monitor: &dyn Monitor,
     take: &mut impl FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut waiting: BTreeMap<ChunkId, (Part, Option<OwnedSemaphorePermit>)> = BTreeMap::new();
+    let mut waiting: BTreeMap<ChunkId, (Part, Held)> = BTreeMap::new();
     let mut next = ChunkId(0);
     while next.0 < chunks {
         if let Some(signal) = shutdown.requested() {
@@ -111,8 +114,8 @@ fn collect(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Err(LineError::Lost { chunk: next }.into()),
         };
-        waiting.insert(scored.chunk, (scored.part?, scored.memory));
-        while let Some((part, memory)) = waiting.remove(&next) {
+        waiting.insert(scored.chunk, (scored.part?, scored.held));
+        while let Some((part, held)) = waiting.remove(&next) {
             let event = Event::Scored {
                 chunk: part.chunk,
                 rows_in: part.rows_in,
@@ -120,7 +123,7 @@ fn collect(
                 stages: part.stages,
             };
             take(part)?;
-            drop(memory);
+            drop(held);
             monitor.hear(&event);
             next = ChunkId(next.0 + 1);
         }
@@ -131,7 +134,7 @@ fn collect(
 /// Fetches chunks in order, a few at a time, and gives each to the pool.
 struct Feeder {
     scorer: Arc<Scorer>,
-    memory: Memory,
+    room: Room,
     pool: Arc<ThreadPool>,
     stop: Arc<AtomicBool>,
     sender: Sender<Scored>,
@@ -149,8 +152,7 @@ impl Feeder {
     async fn fetch(&self, id: ChunkId) -> Fetched {
         let plan = &self.scorer.plan;
         let chunk = plan.chunk(id);
-        // Waiting for memory is fair, so the chunk that is due first gets it first.
-        let memory = self.memory.hold(plan.memory(chunk)).await;
+        let held = self.room.hold(plan.memory(chunk)).await;
         let clock = &self.scorer.clock;
         let start = clock.monotonic();
         let bytes = self.bytes(chunk).await;
@@ -158,7 +160,7 @@ impl Feeder {
             chunk: id,
             bytes,
             wall: clock.monotonic().saturating_sub(start),
-            memory,
+            held,
         }
     }
 
@@ -182,7 +184,7 @@ impl Feeder {
                 chunk,
                 bytes,
                 wall,
-                memory,
+                held,
             } = fetched;
             let outcome = catch_unwind(AssertUnwindSafe(|| bytes.and_then(|bytes| scorer.score(bytes))));
             let part = match outcome {
@@ -202,7 +204,7 @@ impl Feeder {
                 part
             });
             // Nobody listens any more when another chunk has failed.
-            let _ = sender.send(Scored { chunk, part, memory });
+            let _ = sender.send(Scored { chunk, part, held });
         });
     }
 }
@@ -211,29 +213,42 @@ struct Fetched {
     chunk: ChunkId,
     bytes: Result<read::ChunkBytes, Error>,
     wall: Duration,
-    memory: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
-/// The budget of bytes.
-struct Memory {
-    permits: Arc<Semaphore>,
+/// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.
+struct Room {
+    chunks: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
     total: u32,
 }
 
-impl Memory {
-    fn new(bytes: u64) -> Self {
-        let total = permits(bytes);
+/// A place on the line, given back when it is dropped.
+struct Held {
+    _chunk: Option<OwnedSemaphorePermit>,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    fn new(limits: Limits) -> Self {
+        let total = permits(limits.memory);
         Self {
-            permits: Arc::new(Semaphore::new(total as usize)),
+            chunks: Arc::new(Semaphore::new(CHUNKS_PER_THREAD * limits.threads + CONCURRENT_FETCHES)),
+            bytes: Arc::new(Semaphore::new(total as usize)),
             total,
         }
     }
 
-    /// Waits until so many bytes are free. A chunk larger than the whole budget gets all of it and runs alone.
-    async fn hold(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    /// Waits until there is room. A chunk larger than the whole budget gets all of it and runs alone.
+    async fn hold(&self, bytes: u64) -> Held {
         let wanted = permits(bytes).min(self.total);
-        // The semaphore is never closed.
-        Arc::clone(&self.permits).acquire_many_owned(wanted).await.ok()
+        // Neither semaphore is ever closed. Both are fair, so the chunk that is due first gets its place first.
+        let chunk = Arc::clone(&self.chunks).acquire_owned().await.ok();
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(wanted).await.ok();
+        Held {
+            _chunk: chunk,
+            _bytes: bytes,
+        }
     }
 }
 

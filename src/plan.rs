@@ -6,6 +6,7 @@
 mod accepts;
 mod chunks;
 mod columns;
+mod fingerprint;
 mod footers;
 mod listing;
 mod pages;
@@ -23,6 +24,7 @@ use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
 pub use columns::Columns;
+pub use fingerprint::fingerprint;
 pub use schema::Mismatch;
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.

@@ -11,6 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
@@ -21,6 +22,9 @@ use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::{Chunk, InputFile, Plan, Span};
 use crate::storage::StorageError;
+
+/// Spans of a chunk that are fetched at a time: a chunk of many small files would otherwise wait for each in turn.
+const CONCURRENT_SPANS: usize = 16;
 
 /// The encoded bytes of one chunk, and nothing decoded yet.
 #[derive(Debug)]
@@ -66,21 +70,21 @@ pub fn ranges(plan: &Plan, chunk: &Chunk) -> Result<Vec<Vec<Range<u64>>>, ReadEr
 
 /// Fetches the bytes of a chunk from the objects that were planned, and from no later version of them.
 pub async fn fetch(plan: &Plan, chunk: &Chunk, ranges: Vec<Vec<Range<u64>>>) -> Result<ChunkBytes, ReadError> {
-    let mut spans = Vec::with_capacity(chunk.spans.len());
-    for (span, ranges) in chunk.spans.iter().zip(ranges) {
-        let file = &plan.files[span.file];
-        let bytes = file.place.read_ranges(&ranges, file.etag.as_deref()).await?;
-        spans.push(SpanBytes {
-            span: span.clone(),
-            ranges,
-            bytes,
-        });
-    }
+    let spans = chunk.spans.iter().zip(ranges);
+    let spans: Vec<_> = spans.map(|(span, ranges)| fetch_span(plan, span, ranges)).collect();
+    let spans = stream::iter(spans).buffered(CONCURRENT_SPANS).try_collect().await?;
     Ok(ChunkBytes {
         chunk: chunk.id,
         rows: chunk.rows,
         spans,
     })
+}
+
+async fn fetch_span(plan: &Plan, span: &Span, ranges: Vec<Range<u64>>) -> Result<SpanBytes, StorageError> {
+    let file = &plan.files[span.file];
+    let bytes = file.place.read_ranges(&ranges, file.etag.as_deref()).await?;
+    let span = span.clone();
+    Ok(SpanBytes { span, ranges, bytes })
 }
 
 /// Decodes a chunk into one batch.

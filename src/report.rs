@@ -31,6 +31,8 @@ pub struct RunReport {
     pub date: NaiveDate,
     /// The run.
     pub run_id: String,
+    /// What was done, as a fingerprint: the same input, model and job give the same.
+    pub plan_id: String,
     /// What became of it.
     pub outcome: Outcome,
     /// Rows by what became of them.
@@ -158,6 +160,7 @@ impl RunReport {
             job: job.name.clone(),
             date: job.date,
             run_id: run_id.to_owned(),
+            plan_id: scorer.plan_id.clone(),
             outcome: Outcome::Published,
             rows: Rows {
                 read: tally.rows_in,

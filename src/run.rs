@@ -18,7 +18,7 @@ use crate::infer::{self, TorchModel};
 use crate::machine::Machine;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits};
-use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS};
+use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::publish::{Destination, Spool};
 use crate::registry::{ModelArtifact, Registry};
@@ -60,6 +60,8 @@ pub struct Ready {
     pub preprocessor: Preprocessor,
     /// The plan.
     pub plan: Plan,
+    /// The plan's identity.
+    pub plan_id: String,
 }
 
 /// Scores a date's partition and publishes it.
@@ -121,6 +123,7 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
         .runtime
         .block_on(Plan::make(job, &input, &preprocessor, chunk_rows))?;
     Ok(Ready {
+        plan_id: fingerprint(job, &artifact, &plan),
         artifact,
         preprocessor,
         plan,
@@ -140,8 +143,8 @@ pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, E
 pub fn load(artifact: &ModelArtifact, device: Device, settings: &Settings) -> Result<TorchModel, Error> {
     infer::set_intra_op_threads(settings.threads.intra_op.max(1));
     let file = artifact.place.join("model.pt").location().to_string();
-    let model = TorchModel::load(&artifact.model, &file, &artifact.contract, device)?;
-    infer::probe(&model, &artifact.contract)?;
+    let mut model = TorchModel::load(&artifact.model, &file, &artifact.contract, device)?;
+    infer::probe(&mut model, &artifact.contract)?;
     Ok(model)
 }
 
@@ -169,6 +172,7 @@ fn scorer(
     Ok(Scorer {
         job: job.clone(),
         plan: ready.plan,
+        plan_id: ready.plan_id,
         preprocessor: ready.preprocessor,
         model: Box::new(model),
         schema,
@@ -205,6 +209,7 @@ fn spool(
     let footer = [
         ("job", job.name.clone()),
         ("date", job.date.to_string()),
+        ("plan_id", scorer.plan_id.clone()),
         ("run_id", run_id.to_owned()),
         ("model_name", contract.name.clone()),
         ("model_version", contract.version.clone()),

@@ -33,6 +33,8 @@ pub struct Scorer {
     pub job: Job,
     /// The plan.
     pub plan: Plan,
+    /// The plan's identity.
+    pub plan_id: String,
     /// The contract made ready.
     pub preprocessor: Preprocessor,
     /// The model.

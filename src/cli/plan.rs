@@ -18,6 +18,7 @@ use crate::validate::Job;
 struct PlanFacts {
     job: String,
     date: String,
+    plan_id: String,
     model: String,
     version: String,
     sha256: String,
@@ -70,6 +71,7 @@ impl PlanFacts {
         Self {
             job: job.name.clone(),
             date: job.date.to_string(),
+            plan_id: ready.plan_id.clone(),
             model: contract.name.clone(),
             version: contract.version.clone(),
             sha256: contract.sha256.clone(),
@@ -89,7 +91,7 @@ impl PlanFacts {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("plan of {} for {}\n", self.job, self.date);
+        let mut text = format!("plan of {} for {} ({})\n", self.job, self.date, self.plan_id);
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:<11}{value}");
         };

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contract, DType, Feature, Input, Output, TensorType};
+use super::{Activation, Contract, DType, Feature, Input, Output, TensorType};
+
+/// Values of a row of one tensor: far more than any model takes, and few enough that two rows fit any memory.
+const MAX_VALUES: usize = 1 << 24;
 
 /// Every contradiction, in the order of the file.
 pub(super) fn problems(contract: &Contract) -> Vec<String> {
@@ -31,6 +34,9 @@ fn names(contract: &Contract, found: &mut Vec<String>) {
     let derived = contract.derived.iter().map(|derived| derived.name.as_str());
     repeated("derived", derived, found);
     repeated("outputs", output_columns(contract), found);
+    if output_columns(contract).any(str::is_empty) {
+        found.push("`outputs`: a column's name is empty".to_owned());
+    }
     for (list, empty) in [
         ("features", contract.features.is_empty()),
         ("inputs", contract.inputs.is_empty()),
@@ -48,6 +54,21 @@ fn names(contract: &Contract, found: &mut Vec<String>) {
                 "feature `{name}`: no input takes it; list it in the `columns` of one"
             ));
         }
+        if let Feature::Vector(_) | Feature::Raw(_) = feature {
+            one_type(contract, name, found);
+        }
+    }
+}
+
+/// What is handed over as it is has one type; arithmetic and look-ups end in the type of each tensor.
+fn one_type(contract: &Contract, name: &str, found: &mut Vec<String>) {
+    let taking = |input: &&Input| input.columns.iter().any(|column| column == name);
+    let mut types: Vec<_> = contract.inputs.iter().filter(taking).map(|input| input.dtype).collect();
+    types.dedup();
+    if let [first, second, ..] = types[..] {
+        found.push(format!(
+            "feature `{name}`: one input takes it as {first} and another as {second}; let forward() convert it"
+        ));
     }
 }
 
@@ -97,6 +118,11 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
                 }
                 _ => {}
             }
+            if let Some(file) = &categorical.vocabulary_file
+                && !is_file_name(file)
+            {
+                problem("`vocabulary_file` is the name of a file beside the model, without a folder");
+            }
             match (&categorical.vocabulary, &categorical.vocabulary_file) {
                 (Some(_), Some(_)) => problem("has both `vocabulary` and `vocabulary_file`"),
                 (None, None) => problem("needs `vocabulary` or `vocabulary_file`"),
@@ -115,6 +141,9 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
             if text.max_tokens == 0 {
                 problem("`max_tokens` must be at least 1");
             }
+            if !is_file_name(&text.tokenizer) {
+                problem("`tokenizer` is the name of a file beside the model, without a folder");
+            }
         }
         Feature::Vector(vector) => {
             if vector.width == 0 {
@@ -130,6 +159,34 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Files of a version lie in its folder: what is verified and copied with it is all there is.
+fn is_file_name(file: &str) -> bool {
+    !matches!(file, "" | "." | "..") && !file.contains('/')
+}
+
+/// Whether a shape is rows by a number of values that a machine can hold.
+fn is_shape(shape: &[i64]) -> bool {
+    match shape {
+        [-1, rest @ ..] => rest.iter().all(|&extent| extent >= 1) && row_values(shape) <= MAX_VALUES,
+        _ => false,
+    }
+}
+
+/// Values of each row of a tensor.
+fn row_values(shape: &[i64]) -> usize {
+    let values = shape
+        .iter()
+        .skip(1)
+        .fold(1, |values: i64, &extent| values.saturating_mul(extent));
+    usize::try_from(values).unwrap_or(usize::MAX)
+}
+
+fn shape_problem(shape: &[i64]) -> String {
+    format!(
+        "`shape` starts with -1 for the rows and is positive after it, at most {MAX_VALUES} values a row, found {shape:?}"
+    )
 }
 
 fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
@@ -162,15 +219,12 @@ fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
         }
         return;
     }
-    if input.shape.first() != Some(&-1) || input.shape.iter().skip(1).any(|&extent| extent < 1) {
-        problem(format!(
-            "`shape` starts with -1 for the rows and is positive after it, found {:?}",
-            input.shape
-        ));
+    if !is_shape(&input.shape) {
+        problem(shape_problem(&input.shape));
         return;
     }
-    let stated: i64 = input.shape.iter().skip(1).product();
-    if usize::try_from(stated).ok() != Some(width) {
+    let stated = row_values(&input.shape);
+    if stated != width {
         problem(format!(
             "`shape` {:?} holds {stated} values a row, its {} columns hold {width}",
             input.shape,
@@ -181,12 +235,12 @@ fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
 
 fn output_problems(output: &Output, found: &mut Vec<String>) {
     let mut problem = |text: String| found.push(format!("output `{}`: {text}", output.column));
-    if output.shape.first() != Some(&-1) || output.shape.iter().skip(1).any(|&extent| extent < 1) {
-        problem(format!(
-            "`shape` starts with -1 for the rows and is positive after it, found {:?}",
-            output.shape
-        ));
+    if !is_shape(&output.shape) {
+        problem(shape_problem(&output.shape));
         return;
+    }
+    if output.activation == Activation::Softmax && output.width() == 1 {
+        problem("softmax of one value a row is always 1; the activation of a single logit is sigmoid".to_owned());
     }
     if let Some(columns) = &output.columns
         && columns.len() != output.width()
@@ -211,6 +265,9 @@ fn decision_problems(contract: &Contract, found: &mut Vec<String>) {
         problem(format!("`source` names no output's column: `{}`", decision.source));
         return;
     };
+    if !is_shape(&output.shape) {
+        return;
+    }
     match (&decision.threshold, &decision.labels) {
         (Some(_), Some(_)) | (None, None) => {
             problem("expected either `threshold` (0 or 1) or `labels` (the greatest wins)".to_owned());

@@ -2,6 +2,10 @@
 //!
 //! States the arithmetic's constants; the arithmetic itself is in `preprocess`.
 
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::hash::Hash;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -187,16 +191,24 @@ impl Categorical {
         };
         if self.dtype == DType::String {
             let strings = values.iter().map(|value| value.as_str().map(str::to_owned));
-            strings
-                .collect::<Option<_>>()
-                .map(Vocabulary::Strings)
-                .ok_or_else(|| "holds a value that is not a string".to_owned())
+            let strings: Option<Vec<_>> = strings.collect();
+            let strings = strings.ok_or("holds a value that is not a string")?;
+            once(&strings)?;
+            Ok(Vocabulary::Strings(strings))
         } else {
-            let integers = values.iter().map(serde_json::Value::as_i64);
-            integers
-                .collect::<Option<_>>()
-                .map(Vocabulary::Integers)
-                .ok_or_else(|| "holds a value that is not an integer".to_owned())
+            let integers: Option<Vec<_>> = values.iter().map(serde_json::Value::as_i64).collect();
+            let integers = integers.ok_or("holds a value that is not an integer")?;
+            once(&integers)?;
+            Ok(Vocabulary::Integers(integers))
         }
+    }
+}
+
+/// A value that stands twice would have two positions.
+fn once<T: Eq + Hash + Display>(values: &[T]) -> Result<(), String> {
+    let mut seen = HashSet::with_capacity(values.len());
+    match values.iter().find(|value| !seen.insert(*value)) {
+        Some(value) => Err(format!("holds `{value}` twice")),
+        None => Ok(()),
     }
 }

@@ -32,8 +32,9 @@ pub struct Output {
 impl Output {
     /// Elements of each row.
     pub fn width(&self) -> usize {
-        self.shape[1..]
+        self.shape
             .iter()
+            .skip(1)
             .map(|&extent| usize::try_from(extent).unwrap_or(0))
             .product()
     }

@@ -2,7 +2,7 @@
 
 use arrow::buffer::MutableBuffer;
 
-use super::{Model, ModelError, check};
+use super::{Model, ModelError, TorchModel, check};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Contract, Input, TensorType, TextSource};
 
@@ -12,14 +12,25 @@ const ROWS: usize = 2;
 /// Tokens of the probe's documents.
 const TOKENS: i64 = 4;
 
-/// Runs the model on rows of zeros and compares the results with the contract.
-pub fn probe(model: &dyn Model, contract: &Contract) -> Result<(), ModelError> {
-    let inputs: Vec<_> = contract.inputs.iter().map(zeros).collect();
+/// Runs the model on rows of zeros and compares the results with the contract. A model that does not take tensors as the line lays them
+/// out gets copies.
+pub fn probe(model: &mut TorchModel, contract: &Contract) -> Result<(), ModelError> {
+    let tried = attempt(model, contract);
+    if tried.is_ok() || !contract.inputs.iter().any(|input| contract.is_transposed(input)) {
+        return tried;
+    }
+    model.copy_row_major();
+    // When that does not help either, the first failure is the one that says why.
+    attempt(model, contract).or(tried)
+}
+
+fn attempt(model: &TorchModel, contract: &Contract) -> Result<(), ModelError> {
+    let inputs: Vec<_> = contract.inputs.iter().map(|input| zeros(contract, input)).collect();
     let outputs = model.forward(&inputs)?;
     check(contract, &outputs, ROWS)
 }
 
-fn zeros(input: &Input) -> InputTensor {
+fn zeros(contract: &Contract, input: &Input) -> InputTensor {
     let mut shape: Vec<i64> = input
         .shape
         .iter()
@@ -39,7 +50,11 @@ fn zeros(input: &Input) -> InputTensor {
     InputTensor {
         dtype: input.dtype,
         shape,
-        layout: Layout::RowMajor,
+        layout: if contract.is_transposed(input) {
+            Layout::ColumnMajor
+        } else {
+            Layout::RowMajor
+        },
         data,
     }
 }

@@ -21,6 +21,7 @@ pub struct TorchModel {
     module: CModule,
     device: Device,
     outputs: Vec<Output>,
+    row_major: bool,
 }
 
 impl TorchModel {
@@ -38,7 +39,13 @@ impl TorchModel {
             module,
             device,
             outputs: contract.outputs.clone(),
+            row_major: false,
         })
+    }
+
+    /// Hands over row-major copies from now on, for a model that looks at memory as it lies, as `view` does.
+    pub(super) fn copy_row_major(&mut self) {
+        self.row_major = true;
     }
 
     fn run(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
@@ -47,13 +54,13 @@ impl TorchModel {
         let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
         let result = self.module.forward_is(&tensors)?;
         let mut results = results(result)?;
+        let rows = rows(inputs);
         self.outputs
             .iter()
             .enumerate()
             .map(|(position, output)| {
                 let found = results.take(position, output)?;
-                let found = activated(found, output.activation)?;
-                array(&found, output)
+                array(&found, output, rows)
             })
             .collect()
     }
@@ -78,6 +85,7 @@ impl TorchModel {
         } else {
             view.f_to_kind(kind(input.dtype))?
         };
+        let view = if self.row_major { view.f_contiguous()? } else { view };
         match self.device {
             Device::Cpu => Ok(view),
             Device::Cuda(_) => view.f_to_device(torch_device(self.device)),
@@ -87,13 +95,8 @@ impl TorchModel {
 
 impl Model for TorchModel {
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
-        let rows = inputs
-            .first()
-            .and_then(|input| input.shape.first())
-            .copied()
-            .unwrap_or(0);
         self.run(inputs).map_err(|failure| match failure {
-            Failure::Torch(error) => thrown(&error, self.device, rows),
+            Failure::Torch(error) => thrown(&error, self.device, rows(inputs)),
             Failure::Output {
                 output,
                 expected,
@@ -105,6 +108,12 @@ impl Model for TorchModel {
             },
         })
     }
+}
+
+/// Rows of a batch.
+fn rows(inputs: &[InputTensor]) -> i64 {
+    let shape = inputs.first().map(|input| input.shape.as_slice());
+    shape.and_then(|shape| shape.first()).copied().unwrap_or(0)
 }
 
 /// A batch that gave nothing.
@@ -218,13 +227,24 @@ impl Results {
     fn describe(&self) -> String {
         match self {
             Self::Listed(tensors) if tensors.len() == 1 => "one tensor".to_owned(),
-            Self::Listed(tensors) => format!("a tuple of {}", tensors.len()),
+            Self::Listed(tensors) => {
+                let kinds: Vec<_> = tensors.iter().map(|found| named(found.as_ref())).collect();
+                format!("a tuple of ({})", kinds.join(", "))
+            }
+            Self::Named(pairs) if pairs.is_empty() => "a dict without a key that is a string".to_owned(),
             Self::Named(pairs) => {
-                let keys: Vec<_> = pairs.iter().map(|(key, _)| format!("\"{key}\"")).collect();
-                format!("a dict with {}", keys.join(", "))
+                let pairs = pairs
+                    .iter()
+                    .map(|(key, found)| format!("\"{key}\": {}", named(found.as_ref())));
+                format!("a dict of {{{}}}", pairs.collect::<Vec<_>>().join(", "))
             }
         }
     }
+}
+
+/// What one part of a result is, in words.
+fn named(found: Option<&Tensor>) -> &'static str {
+    if found.is_some() { "tensor" } else { "something else" }
 }
 
 fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {
@@ -246,19 +266,21 @@ fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError>
 }
 
 /// The tensor's values in the output's type.
-fn array(tensor: &Tensor, output: &Output) -> Result<ArrayRef, Failure> {
+fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failure> {
     let host = output.dtype.host();
     let size = tensor.size();
-    let rows = size.first().copied().unwrap_or(1);
     let found: i64 = size.iter().product();
     let width = i64::try_from(output.width()).unwrap_or(i64::MAX);
-    if found != rows.saturating_mul(width) || size.is_empty() {
+    // Of a single row a model that ends in `squeeze()` returns no extent for the rows.
+    let by_rows = size.first() == Some(&rows) || rows == 1;
+    if !by_rows || found != rows.saturating_mul(width) {
         return Err(Failure::Output {
             output: output.column.clone(),
-            expected: format!("shape {:?}", output.shape),
+            expected: format!("shape {:?} for {rows} rows", output.shape),
             found: format!("shape {size:?}"),
         });
     }
+    let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
     let tensor = tensor.f_to_device(TorchDevice::Cpu)?;
     // A bool result becomes 0 and 1; a number becomes true where it is not 0.
     let tensor = if output.dtype == TensorType::Bool {

@@ -2,6 +2,7 @@
 
 use glob::{MatchOptions, Pattern};
 use object_store::ObjectMeta;
+use object_store::path::Path;
 
 use super::PlanError;
 use crate::storage::Place;
@@ -48,7 +49,7 @@ async fn matching(input: &Place, path: &str, literal: usize) -> Result<Vec<Liste
         source,
     })?;
     let root = &path[..path[..literal].rfind('/').map_or(0, |slash| slash)];
-    let root = input.at(root.into());
+    let root = input.at(Path::parse(root).unwrap_or_default());
     let objects = root.list().await?.into_iter();
     let matching = objects.filter(|meta| pattern.matches_with(meta.location.as_ref(), MATCH));
     Ok(matching

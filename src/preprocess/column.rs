@@ -1,5 +1,7 @@
 //! One feature's column made ready for filling tensors: cast, looked up or cut into tokens, once per chunk.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, unary};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
@@ -98,9 +100,15 @@ impl Column {
     }
 }
 
-/// Double where a tensor is double, and where a time would lose its seconds in a float32.
+/// Double where a tensor holds more digits than a float32, and where a time would lose its seconds in one.
 fn precision(numeric: &Numeric, contract: &Contract) -> Precision {
-    let wide = tensor_type(&numeric.name, contract) == TensorType::Float64;
+    let taking = contract
+        .inputs
+        .iter()
+        .filter(|input| input.columns.contains(&numeric.name));
+    let wide = taking
+        .map(|input| input.dtype)
+        .any(|dtype| matches!(dtype, TensorType::Float64 | TensorType::Int64 | TensorType::Int32));
     let time = matches!(numeric.cast, Some(Cast::EpochSeconds | Cast::EpochMillis));
     if wide || time {
         Precision::Double
@@ -109,7 +117,7 @@ fn precision(numeric: &Numeric, contract: &Contract) -> Precision {
     }
 }
 
-/// Type of the tensor that takes the feature; the first one's where several do.
+/// Type of the tensors that take a vector or raw feature: the contract's check sees that it is one.
 fn tensor_type(name: &str, contract: &Contract) -> TensorType {
     let taking = contract
         .inputs
@@ -152,6 +160,13 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Microseconds since 1970-01-01 UTC, whatever zone the column is shown in.
 fn micros(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    if let DataType::Timestamp(TimeUnit::Nanosecond, _) = column.data_type() {
+        let nanos = cast_with_options(column, &DataType::Int64, &STRICT)?;
+        // Downwards also before 1970, where a cast would round up and into the next day.
+        return Ok(unary(nanos.as_primitive::<Int64Type>(), |stamp| {
+            stamp.div_euclid(1_000)
+        }));
+    }
     let zone = match column.data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
@@ -175,6 +190,8 @@ fn elements(column: &ArrayRef) -> (ArrayRef, usize) {
             let width = usize::try_from(*width).unwrap_or(0);
             list.values().slice(list.offset() * width, list.len() * width)
         }
+        // Nothing but nulls: its rows were bad and are gone.
+        DataType::Null => Arc::clone(column),
         DataType::LargeList(_) => {
             let list = column.as_list::<i64>();
             let offset = |row: usize| usize::try_from(list.value_offsets()[row]).unwrap_or(0);

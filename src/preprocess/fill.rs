@@ -1,7 +1,7 @@
 //! One pass from prepared columns to a tensor.
 //!
 //! Numbers are filled column by column, contiguously, and the model gets the transposed view: that is as fast for a matrix product as a
-//! row-major matrix and far faster to fill. Vectors, and what stands beside them, are filled row by row.
+//! row-major matrix and far faster to fill. Vectors, what stands beside them, and tensors of more than two extents are filled row by row.
 
 use std::ops::Range;
 
@@ -98,7 +98,8 @@ fn typed<T: Element>(
     let width: usize = columns.iter().map(|column| column.width()).sum();
     memory.resize(count * width * size_of::<T>(), 0);
     let data = memory.typed_data_mut::<T>();
-    let layout = if columns.iter().all(|column| column.width() == 1) {
+    // The transposed view has two extents: a tensor of more is filled row by row, as it is read.
+    let layout = if input.shape.len() == 2 && columns.iter().all(|column| column.width() == 1) {
         for (column, values) in columns.iter().zip(data.chunks_exact_mut(count.max(1))) {
             column.fill(rows, values, 1);
         }
@@ -111,12 +112,8 @@ fn typed<T: Element>(
         }
         Layout::RowMajor
     };
-    // A tensor of more than two extents is row-major by its definition; one column of it is both.
-    let layout = if input.shape.len() > 2 || width == 1 {
-        Layout::RowMajor
-    } else {
-        layout
-    };
+    // One column is both.
+    let layout = if width == 1 { Layout::RowMajor } else { layout };
     let mut shape = input.shape.clone();
     shape[0] = extent(count);
     InputTensor {

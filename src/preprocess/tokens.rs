@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::column::Column;
 use super::{PreprocessError, SideFiles};
@@ -31,6 +31,15 @@ impl Tokens {
             Tokenizer::from_bytes(file).map_err(|error| unusable(format!("is not a tokenizer: {error}")))?;
         // Batches are padded here, to the longest document of each batch, and cut where the contract says.
         tokenizer.with_padding(None);
+        let special = tokenizer
+            .get_post_processor()
+            .map_or(0, |added| added.added_tokens(false));
+        if text.max_tokens < special {
+            return Err(unusable(format!(
+                "adds {special} special tokens to each document, more than `max_tokens` = {}",
+                text.max_tokens
+            )));
+        }
         let truncation = TruncationParams {
             max_length: text.max_tokens,
             strategy: TruncationStrategy::LongestFirst,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, DictionaryArray, Int8Array, Int32Array, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
+use half::f16;
 
 use crate::contract::Verdict;
 
@@ -19,16 +20,14 @@ pub(super) fn column(verdict: Verdict<'_>, values: &ArrayRef, rows: usize) -> Re
 
 /// Compared in the precision of the values: 0.1 in float32 is less than 0.1 in float64, and a value at the threshold counts.
 fn at_least(values: &ArrayRef, threshold: f64) -> Result<ArrayRef, ArrowError> {
-    if values.data_type() == &DataType::Float64 {
-        let values = values.as_primitive::<Float64Type>().values().iter();
-        return Ok(Arc::new(Int8Array::from_iter_values(
-            values.map(|&value| i8::from(value >= threshold)),
-        )));
-    }
     #[expect(clippy::cast_possible_truncation, reason = "the values are float32")]
-    let threshold = threshold as f32;
-    let values = cast(values, &DataType::Float32)?;
-    let values = values.as_primitive::<Float32Type>().values().iter();
+    let threshold = match values.data_type() {
+        DataType::Float16 => f16::from_f64(threshold).to_f64(),
+        DataType::Float32 => f64::from(threshold as f32),
+        _ => threshold,
+    };
+    let values = cast(values, &DataType::Float64)?;
+    let values = values.as_primitive::<Float64Type>().values().iter();
     Ok(Arc::new(Int8Array::from_iter_values(
         values.map(|&value| i8::from(value >= threshold)),
     )))

@@ -1,0 +1,78 @@
+//! The identity of a plan: the same work has the same fingerprint, whenever and wherever it is done.
+//!
+//! Whatever could change a row of the output is in it, and nothing else: neither the machine, nor threads, nor the time.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Plan;
+use crate::registry::{ModelArtifact, hex};
+use crate::spec::RowsSpec;
+use crate::validate::Job;
+
+/// Bytes of the digest that are kept: enough to tell any two plans apart, short enough for a folder's name.
+const KEPT_BYTES: usize = 16;
+
+/// What makes a plan what it is.
+#[derive(Serialize)]
+struct Identity<'a> {
+    job: &'a str,
+    date: String,
+    keys: &'a [String],
+    passthrough: &'a [String],
+    lineage: Vec<(&'static str, &'a str)>,
+    rows: &'a RowsSpec,
+    inputs: Vec<Input<'a>>,
+    chunks: Vec<usize>,
+    model: Model<'a>,
+    engine: String,
+}
+
+#[derive(Serialize)]
+struct Input<'a> {
+    path: String,
+    size: u64,
+    etag: Option<&'a str>,
+    schema: String,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    version: &'a str,
+    sha256: &'a str,
+    metadata_sha256: &'a str,
+}
+
+/// The first 32 hex digits of the SHA-256 over the plan's identity as JSON.
+pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
+    let inputs = plan.files.iter().map(|file| Input {
+        path: file.place.location().to_string(),
+        size: file.size,
+        etag: file.etag.as_deref(),
+        schema: file.schema().to_string(),
+    });
+    let identity = Identity {
+        job: &job.name,
+        date: job.date.to_string(),
+        keys: &job.keys,
+        passthrough: &job.passthrough,
+        lineage: job.lineage.named().collect(),
+        rows: &job.rows,
+        inputs: inputs.collect(),
+        chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
+        model: Model {
+            name: &artifact.contract.name,
+            version: &artifact.contract.version,
+            sha256: &artifact.contract.sha256,
+            metadata_sha256: &artifact.metadata_sha256,
+        },
+        engine: format!(
+            "{}.{}",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            env!("CARGO_PKG_VERSION_MINOR")
+        ),
+    };
+    let text = serde_json::to_vec(&identity).expect("strings and numbers become JSON");
+    hex(&Sha256::digest(&text)[..KEPT_BYTES])
+}
