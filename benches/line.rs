@@ -17,7 +17,7 @@ use batch_infer::output::OutputSchema;
 use batch_infer::publish::Spool;
 use batch_infer::read;
 use batch_infer::run::{self, Surroundings};
-use batch_infer::score::forward;
+use batch_infer::score::{Batches, forward};
 use batch_infer::settings;
 use batch_infer::shutdown::Shutdown;
 use batch_infer::validate::{self, Job};
@@ -68,7 +68,8 @@ fn stages(criterion: &mut Criterion) {
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor.prepare(&derived).expect("the columns fit");
     let clock = SystemClock;
-    let (predictions, _) = forward(&model, preprocessor, &prepared, BATCH_ROWS, &clock).expect("the model runs");
+    let (predictions, _) =
+        forward(&model, preprocessor, &prepared, BATCH_ROWS, Batches::InOrder, &clock).expect("the model runs");
     let bytes = write::encode(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
 
     let mut group = criterion.benchmark_group("line");
@@ -96,7 +97,16 @@ fn stages(criterion: &mut Criterion) {
         });
     });
     group.bench_function("fill and forward", |bench| {
-        bench.iter(|| forward(&model, preprocessor, black_box(&prepared), BATCH_ROWS, &clock));
+        bench.iter(|| {
+            forward(
+                &model,
+                preprocessor,
+                black_box(&prepared),
+                BATCH_ROWS,
+                Batches::InOrder,
+                &clock,
+            )
+        });
     });
     group.bench_function("encode", |bench| {
         bench.iter(|| write::encode(&schema, contract, black_box(&batch.columns), &predictions));

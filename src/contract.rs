@@ -186,6 +186,10 @@ impl Seam for ContractError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Form { source, .. } if source.is_syntax() => Some(
+                "JSON has no NaN, no Infinity, no comments and no comma after the last element; Python's json.dump writes NaN unless allow_nan=False"
+                    .to_owned(),
+            ),
             Self::Form { .. } => {
                 Some("`batch-infer config schema metadata` prints the JSON Schema of metadata.json".to_owned())
             }

@@ -18,7 +18,7 @@ use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::infer::{BATCH_ROWS, Model};
 use crate::preprocess::Preprocessor;
-use crate::score::forward;
+use crate::score::{Batches, forward};
 
 /// Differences up to this are rounding: other orders of summation, other instruction sets.
 pub const TOLERANCE: f64 = 1e-4;
@@ -45,7 +45,14 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
     };
     let batch = preprocessor.derive(batch)?;
     let prepared = preprocessor.prepare(&batch)?;
-    let (predictions, _) = forward(model, preprocessor, &prepared, BATCH_ROWS, &SystemClock)?;
+    let (predictions, _) = forward(
+        model,
+        preprocessor,
+        &prepared,
+        BATCH_ROWS,
+        Batches::InOrder,
+        &SystemClock,
+    )?;
     let mut compared = Compared {
         rows: columns.num_rows(),
         columns: Vec::new(),

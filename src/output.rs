@@ -184,9 +184,10 @@ fn unique(fields: &[FieldRef]) -> Result<(), NameError> {
     let mut seen = BTreeSet::new();
     for field in fields {
         let name = field.name();
-        let problem = if name == PARTITION_COLUMN {
+        // Some readers do not tell names by case.
+        let problem = if name.eq_ignore_ascii_case(PARTITION_COLUMN) {
             "a column that the path already carries,"
-        } else if !seen.insert(name) {
+        } else if !seen.insert(name.to_lowercase()) {
             "two columns"
         } else {
             continue;
@@ -213,6 +214,9 @@ impl Seam for NameError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("drop the column from `input.passthrough`, or rename lineage columns under [output.columns]".to_owned())
+        Some(
+            "drop the column from `input.passthrough`, rename lineage columns under [output.columns], or rename the column in the contract's `outputs` or `decision`"
+                .to_owned(),
+        )
     }
 }

@@ -106,9 +106,7 @@ fn collect(
     let mut waiting: BTreeMap<ChunkId, (Part, Held)> = BTreeMap::new();
     let mut next = ChunkId(0);
     while next.0 < chunks {
-        if let Some(signal) = shutdown.requested() {
-            return Err(LineError::Stopped { exit: signal.exit() }.into());
-        }
+        shutdown.go_on()?;
         let scored = match receiver.recv_timeout(LOOK) {
             Ok(scored) => scored,
             Err(RecvTimeoutError::Timeout) => continue,
@@ -289,19 +287,12 @@ pub enum LineError {
         /// The chunk.
         chunk: ChunkId,
     },
-    /// The process was asked to stop.
-    #[error("stopped on request; nothing was published")]
-    Stopped {
-        /// By which signal.
-        exit: ExitCode,
-    },
 }
 
 impl Seam for LineError {
     fn exit(&self) -> ExitCode {
         match self {
             Self::Threads { .. } | Self::Panic { .. } | Self::Lost { .. } => ExitCode::Internal,
-            Self::Stopped { exit } => *exit,
         }
     }
 }

@@ -11,6 +11,7 @@ mod footers;
 mod listing;
 mod pages;
 mod schema;
+mod types;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -65,7 +66,7 @@ pub struct InputFile {
     /// Its footer, with what the reader needs to decode it.
     pub metadata: ArrowReaderMetadata,
     /// `key=value` folders on the way to it.
-    pub partition: Vec<(String, String)>,
+    pub partition: Vec<(String, Option<String>)>,
     /// For each row group, whether a row range of it can be read without the rest.
     pub divisible: Vec<bool>,
 }

@@ -8,6 +8,7 @@ mod spool;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use serde::Serialize;
+use tracing::warn;
 
 pub use spool::{Spool, Spooled};
 
@@ -71,8 +72,10 @@ impl Destination {
             Some(path) => spooled.rename_to(path)?,
             None => file.upload(spooled.path()).await?,
         }
-        if self.marker {
-            self.partition.join(SUCCESS).write(Bytes::new()).await?;
+        if self.marker
+            && let Err(error) = self.partition.join(SUCCESS).write(Bytes::new()).await
+        {
+            warn!(%error, "the date is published, and its marker could not be written");
         }
         Ok(published)
     }

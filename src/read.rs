@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::DecodeResult;
@@ -162,15 +163,18 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
     let mut fields = Vec::with_capacity(plan.columns.read.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.read.len());
     for name in &plan.columns.read {
-        let (field, column) = match batch.schema().column_with_name(name) {
-            Some((index, field)) => (field.clone(), Arc::clone(batch.column(index))),
-            None => (
-                Field::new(name, DataType::Utf8, false),
-                path_value(file, name, batch.num_rows()),
-            ),
+        let column = match batch.column_by_name(name) {
+            Some(column) => Arc::clone(column),
+            None => path_value(file, name, batch.num_rows()),
+        };
+        let column = match plan.columns.types.get(name) {
+            Some(planned) if planned != column.data_type() => {
+                cast_with_options(&column, planned, &STRICT).map_err(ReadError::Join)?
+            }
+            _ => column,
         };
         // Whether nulls are possible may differ from file to file.
-        fields.push(field.with_nullable(true));
+        fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
@@ -180,33 +184,23 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
 
 fn path_value(file: &InputFile, name: &str, rows: usize) -> ArrayRef {
     let found = file.partition.iter().find(|(key, _)| key == name);
-    let value = found.map_or("", |(_, value)| value.as_str());
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows)))
+    let value = found.and_then(|(_, value)| value.as_deref());
+    Arc::new(std::iter::repeat_n(value, rows).collect::<StringArray>())
 }
 
-/// One batch of several; types that differ between files are brought to the first one's.
+/// A value that does not fit is an error rather than a null that nobody asked for.
+const STRICT: CastOptions = CastOptions {
+    safe: false,
+    format_options: FormatOptions::new(),
+};
+
+/// One batch of several, which all have the planned types.
 fn joined(batches: &[RecordBatch]) -> Result<RecordBatch, ReadError> {
     match batches {
         [] => Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))),
         [only] => Ok(only.clone()),
-        [first, ..] => {
-            let schema = first.schema();
-            let alike: Result<Vec<_>, _> = batches.iter().map(|batch| cast_to(batch, &schema)).collect();
-            let joined = alike.and_then(|batches| concat_batches(&schema, &batches));
-            joined.map_err(ReadError::Join)
-        }
+        [first, ..] => concat_batches(&first.schema(), batches).map_err(ReadError::Join),
     }
-}
-
-fn cast_to(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    if &batch.schema() == schema {
-        return Ok(batch.clone());
-    }
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns: Result<Vec<_>, _> = columns
-        .map(|(column, field)| arrow::compute::cast(column, field.data_type()))
-        .collect();
-    RecordBatch::try_new(Arc::clone(schema), columns?)
 }
 
 fn corrupt(plan: &Plan, span: &Span, source: ParquetError) -> ReadError {

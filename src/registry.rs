@@ -322,13 +322,20 @@ impl Seam for RegistryError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoSuchModel { model, known, .. } if known.contains(model) => Some(format!(
+                "`{model}` is there, but no version in it: that is a folder with model.pt and metadata.json"
+            )),
             Self::NoSuchModel { known, .. } if !known.is_empty() => Some(format!("it has: {}", known.join(", "))),
             Self::NoSuchModel { .. } => Some("a registry holds <name>/<version>/model.pt and metadata.json".to_owned()),
-            Self::NoSuchVersion { versions, aliases, .. } => Some(format!(
-                "versions: {}; aliases: {}, latest",
-                versions.join(", "),
-                aliases.join(", ")
-            )),
+            Self::NoSuchVersion { versions, aliases, .. } => {
+                let aliases = aliases.iter().map(String::as_str).chain(["latest"]);
+                let aliases: Vec<_> = aliases.collect();
+                Some(format!(
+                    "versions: {}; aliases: {}",
+                    versions.join(", "),
+                    aliases.join(", ")
+                ))
+            }
             Self::Digest { .. } => {
                 Some("write metadata.json again after model.pt has been saved, or restore the model file".to_owned())
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::batch::Stage;
@@ -24,7 +24,7 @@ use crate::publish::{Destination, Spool};
 use crate::registry::{ModelArtifact, Registry};
 use crate::rejects;
 use crate::report::{RunReport, Tally};
-use crate::score::Scorer;
+use crate::score::{Batches, Scorer};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::storage::Place;
@@ -70,11 +70,11 @@ pub fn run(job: &Job, around: &Surroundings<'_>) -> Result<RunReport, Error> {
     let run_id = run_id(tally.started);
     let ready = ready(job, around)?;
     let device = device(around.settings)?;
-    let scorer = Arc::new(scorer(job, ready, device, around, tally.started, &run_id)?);
+    let limits = limits(around);
+    let scorer = Arc::new(scorer(job, ready, device, limits, around, tally.started, &run_id)?);
     let destination = destination(job, around)?;
     let mut spool = spool(job, &scorer, &destination, around, &run_id)?;
 
-    let limits = limits(around);
     announce(&scorer, device, limits, around.monitor);
     pipeline::run(
         &scorer,
@@ -94,6 +94,7 @@ pub fn run(job: &Job, around: &Surroundings<'_>) -> Result<RunReport, Error> {
     around.monitor.hear(&Event::Publishing);
     let publishing = around.clock.monotonic();
     tally.share_within_budget(&job.rows, scorer.plan.rows)?;
+    around.shutdown.go_on()?;
     let spooled = spool.finish(scorer.plan.rows)?;
     let output = around
         .runtime
@@ -108,7 +109,9 @@ pub fn run(job: &Job, around: &Surroundings<'_>) -> Result<RunReport, Error> {
     );
 
     let report = RunReport::of(job, &run_id, &scorer, device, limits, output, &tally, around);
-    around.runtime.block_on(report.save(&destination, &run_id))?;
+    if let Err(error) = around.runtime.block_on(report.save(&destination, &run_id)) {
+        warn!(%error, "the date is published, and its report could not be kept");
+    }
     around.monitor.hear(&Event::Finished);
     Ok(report)
 }
@@ -157,6 +160,7 @@ fn scorer(
     job: &Job,
     ready: Ready,
     device: Device,
+    limits: Limits,
     around: &Surroundings<'_>,
     started: DateTime<Utc>,
     run_id: &str,
@@ -169,6 +173,7 @@ fn scorer(
         (0, Device::Cuda(_)) => infer::CUDA_BATCH_ROWS,
         (rows, _) => rows,
     };
+    let chunks = ready.plan.chunks.len();
     Ok(Scorer {
         job: job.clone(),
         plan: ready.plan,
@@ -177,6 +182,11 @@ fn scorer(
         model: Box::new(model),
         schema,
         batch_rows,
+        batches: if chunks < limits.threads {
+            Batches::Spread
+        } else {
+            Batches::InOrder
+        },
         clock: Arc::clone(&around.clock),
     })
 }

@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 
-pub use forward::forward;
+pub use forward::{Batches, forward};
 
 use crate::batch::{BadRow, FeatureBatch, Part, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
@@ -43,6 +43,8 @@ pub struct Scorer {
     pub schema: OutputSchema,
     /// Rows of a batch.
     pub batch_rows: usize,
+    /// Who runs the batches of a chunk.
+    pub batches: Batches,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,6 +77,7 @@ impl Scorer {
             &self.preprocessor,
             &prepared,
             self.batch_rows,
+            self.batches,
             clock,
         )?;
         stages.merge(&times);

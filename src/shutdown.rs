@@ -79,7 +79,7 @@ impl Shutdown {
                 }
                 tracing::warn!(
                     signal = signal.name(),
-                    "stopping, nothing will be published; a second signal ends the process at once"
+                    "stopping before anything more is published; a second signal ends the process at once"
                 );
             }
         });
@@ -130,6 +130,14 @@ impl Shutdown {
         self.signal()
     }
 
+    /// An error once there was a signal.
+    pub fn go_on(&self) -> Result<(), Stopped> {
+        match self.requested() {
+            None => Ok(()),
+            Some(signal) => Err(Stopped(signal)),
+        }
+    }
+
     /// Waits for the request; returns at once where it is set.
     pub async fn wait(&self) -> Signal {
         loop {
@@ -171,6 +179,17 @@ pub fn leave(exit: ExitCode) -> ! {
     // A reader that is gone is the reader's choice.
     let _ = std::io::stdout().flush();
     _exit(exit.code().into())
+}
+
+/// The process was asked to stop.
+#[derive(Debug, Error)]
+#[error("stopped on {}; nothing was published", .0.name())]
+pub struct Stopped(Signal);
+
+impl Seam for Stopped {
+    fn exit(&self) -> ExitCode {
+        self.0.exit()
+    }
 }
 
 /// Signals cannot be heard.

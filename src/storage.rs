@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{
     ClientOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart, coalesce_ranges,
 };
@@ -64,7 +64,11 @@ impl Place {
     pub fn join(&self, name: &str) -> Self {
         let mut path = self.path.clone();
         for segment in name.split('/').filter(|segment| !segment.is_empty()) {
-            path = path.join(segment);
+            // As it is: only what is no name at all, such as `..`, is written in percent form, and so names nothing.
+            path = match PathPart::parse(segment) {
+                Ok(part) => path.join(part),
+                Err(_) => path.join(segment),
+            };
         }
         let location = match &self.location {
             // As the user wrote it: relative to the folder in which the command runs.

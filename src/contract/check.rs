@@ -7,6 +7,9 @@ use super::{Activation, Contract, DType, Feature, Input, Output, TensorType};
 /// Values of a row of one tensor: far more than any model takes, and few enough that two rows fit any memory.
 const MAX_VALUES: usize = 1 << 24;
 
+/// What a number that was measured needs: float16 holds integers to 2,048, and the types below it no fractions at all.
+const MEASURED: i64 = 256;
+
 /// Every contradiction, in the order of the file.
 pub(super) fn problems(contract: &Contract) -> Vec<String> {
     let mut found = Vec::new();
@@ -197,7 +200,12 @@ fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
         match contract.feature(column) {
             None => problem(format!("column `{column}` is not a feature")),
             Some(Feature::Text(_)) => texts += 1,
-            Some(feature) => width += feature.width(),
+            Some(feature) => {
+                width += feature.width();
+                if let Some(reason) = does_not_fit(feature, input.dtype) {
+                    problem(format!("column `{column}` {reason}"));
+                }
+            }
         }
     }
     if input.columns.is_empty() {
@@ -230,6 +238,26 @@ fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
             input.shape,
             input.columns.len()
         ));
+    }
+}
+
+/// Why values of the feature would be other values in a tensor of that type; `None` when they would not.
+fn does_not_fit(feature: &Feature, dtype: TensorType) -> Option<String> {
+    match feature {
+        Feature::Numeric(_) if dtype.exact_integers() < MEASURED => Some(format!(
+            "is numeric, and a {dtype} tensor would cut its values; use float32, or kind `raw`"
+        )),
+        Feature::Categorical(categorical) => {
+            let positions = categorical.vocabulary.as_ref().map_or(0, Vec::len);
+            let greatest = categorical.oov_index.max(i64::try_from(positions).unwrap_or(i64::MAX));
+            (greatest > dtype.exact_integers()).then(|| {
+                format!(
+                    "has positions up to {greatest}, and {dtype} holds integers up to {}",
+                    dtype.exact_integers()
+                )
+            })
+        }
+        _ => None,
     }
 }
 

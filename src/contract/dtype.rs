@@ -51,6 +51,22 @@ impl TensorType {
         }
     }
 
+    /// The greatest integer up to which the type holds each.
+    pub fn exact_integers(self) -> i64 {
+        match self {
+            Self::Bool => 1,
+            Self::Int8 => i64::from(i8::MAX),
+            Self::Uint8 => i64::from(u8::MAX),
+            Self::Bfloat16 => 1 << 8,
+            Self::Float16 => 1 << 11,
+            Self::Int16 => i64::from(i16::MAX),
+            Self::Float32 => 1 << 24,
+            Self::Int32 => i64::from(i32::MAX),
+            Self::Float64 => 1 << 53,
+            Self::Int64 => i64::MAX,
+        }
+    }
+
     /// The type in which host memory holds the elements: Arrow has no `bfloat16` and packs `bool` into bits, so these two are
     /// converted by the model's runtime.
     pub fn host(self) -> Self {

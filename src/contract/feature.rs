@@ -136,7 +136,7 @@ pub struct Vector {
     pub width: usize,
 }
 
-/// A number handed over as it is.
+/// A number handed over as it is; a timestamp as microseconds since 1970-01-01 UTC, a date as days.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {

@@ -108,3 +108,48 @@ fn the_source_of_a_text_tensor_is_told_by_its_name() {
         ]
     );
 }
+
+#[test]
+fn what_would_silently_mean_something_else_is_refused() {
+    let said = problems(|metadata| {
+        metadata["features"][1]["vocabulary"] = json!(["basic", "pro", "basic"]);
+        metadata["outputs"][0]["activation"] = json!("softmax");
+        metadata["decision"]["column"] = json!("");
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    `outputs`: a column's name is empty
+    feature `plan`: `vocabulary` holds `basic` twice
+    output `probability`: softmax of one value a row is always 1; the activation of a single logit is sigmoid
+    ");
+}
+
+#[test]
+fn shapes_that_no_machine_holds_are_refused() {
+    for shape in [json!([]), json!([-1, 1_i64 << 40, 1_i64 << 40])] {
+        let said = problems(|metadata| metadata["outputs"][0]["shape"] = shape.clone());
+        assert_eq!(said.len(), 1, "{said:?}");
+        let said = problems(|metadata| metadata["inputs"][0]["shape"] = shape);
+        assert_eq!(said.len(), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn what_is_handed_over_as_it_is_has_one_type() {
+    let said = problems(|metadata| {
+        metadata["features"][0] = json!({"name": "age", "kind": "raw", "dtype": "int64"});
+        metadata["inputs"][0]["dtype"] = json!("int64");
+        metadata["inputs"][1]["columns"] = json!(["plan", "age"]);
+        metadata["inputs"][1]["shape"] = json!([-1, 2]);
+        metadata["inputs"][1]["dtype"] = json!("float32");
+    });
+    insta::assert_snapshot!(said.join("\n"), @"feature `age`: one input takes it as int64 and another as float32; let forward() convert it");
+}
+
+#[test]
+fn side_files_lie_beside_the_model() {
+    let said = problems(|metadata| {
+        metadata["features"][1] =
+            json!({"name": "plan", "kind": "categorical", "dtype": "string", "vocabulary_file": "../plans.json"});
+    });
+    insta::assert_snapshot!(said.join("\n"), @"feature `plan`: `vocabulary_file` is the name of a file beside the model, without a folder");
+}

@@ -1,3 +1,5 @@
+//! Documents that are read, mended and laid over, and what is said of those that cannot be.
+
 use super::{Document, Origin};
 use crate::error::Error;
 use crate::settings::SettingsSpec;

@@ -281,6 +281,14 @@ fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failur
         });
     }
     let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
+    let returned = tensor.f_kind()?;
+    if loses(returned, kind(output.dtype)) {
+        return Err(Failure::Output {
+            output: output.column.clone(),
+            expected: output.dtype.to_string(),
+            found: format!("{returned:?}, whose values that type cannot hold"),
+        });
+    }
     let tensor = tensor.f_to_device(TorchDevice::Cpu)?;
     // A bool result becomes 0 and 1; a number becomes true where it is not 0.
     let tensor = if output.dtype == TensorType::Bool {
@@ -301,6 +309,26 @@ fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failur
         found: error.to_string(),
     })?;
     Ok(make_array(data))
+}
+
+/// Whether values would be other values afterwards, rounding of floats apart.
+fn loses(from: Kind, to: Kind) -> bool {
+    let bits = |kind| match kind {
+        Kind::Int8 | Kind::Uint8 => 8,
+        Kind::Int16 => 16,
+        Kind::Int => 32,
+        Kind::Int64 => 64,
+        _ => 0,
+    };
+    let integer = |kind| bits(kind) > 0;
+    let sign = |kind| kind != Kind::Uint8;
+    match (from, to) {
+        (_, Kind::Bool) | (Kind::Bool, _) => false,
+        (from, to) if integer(from) && integer(to) => {
+            bits(from) > bits(to) || (bits(from) == bits(to) && sign(from) != sign(to)) || (sign(from) && !sign(to))
+        }
+        (from, to) => !integer(from) && integer(to),
+    }
 }
 
 /// No values of an output's type.

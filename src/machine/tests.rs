@@ -1,3 +1,5 @@
+//! Cores and memory as `/proc` and control groups state them, read from folders made here.
+
 use std::fs;
 use std::path::Path;
 

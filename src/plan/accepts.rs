@@ -4,11 +4,12 @@
 
 use arrow::datatypes::DataType;
 
+use super::types::{self, is_string};
 use crate::contract::{Cast, DType, Feature};
 
 /// What a feature's column may be, in words.
-pub(super) fn expected(feature: &Feature) -> &'static str {
-    match feature {
+pub(super) fn expected(feature: &Feature) -> String {
+    let expected = match feature {
         Feature::Numeric(numeric) => match numeric.cast {
             None => "a number",
             Some(Cast::Float) => "a number or decimal",
@@ -17,17 +18,15 @@ pub(super) fn expected(feature: &Feature) -> &'static str {
         Feature::Categorical(categorical) if categorical.dtype == DType::String => "a string",
         Feature::Categorical(_) => "an integer",
         Feature::Text(_) => "a string",
-        Feature::Vector(_) => "a list of numbers",
-        Feature::Raw(_) => "a number no wider than the tensor's",
-    }
+        Feature::Vector(vector) => return format!("a list of {} numbers", vector.width),
+        Feature::Raw(raw) => return format!("a type whose values all fit the feature's dtype {}", raw.dtype),
+    };
+    expected.to_owned()
 }
 
 /// Whether a column of that type can feed the feature; otherwise what would help.
 pub(super) fn accepts(feature: &Feature, found: &DataType) -> Result<(), Option<String>> {
-    let found = match found {
-        DataType::Dictionary(_, value) => value.as_ref(),
-        other => other,
-    };
+    let found = &types::plain(found);
     // A column that holds nothing but nulls is written without a type by some writers.
     if found == &DataType::Null {
         return Ok(());
@@ -85,10 +84,6 @@ fn is_decimal(found: &DataType) -> bool {
         found,
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
     )
-}
-
-fn is_string(found: &DataType) -> bool {
-    matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 /// Whether each value of the type is also one of the dtype. Integers of 64 bits count as fitting float64, as everywhere in the field.

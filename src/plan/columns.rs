@@ -1,8 +1,8 @@
 //! The columns of a run: which are read, which are carried to the output, and as what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 use parquet::arrow::ProjectionMask;
 use parquet::schema::types::SchemaDescriptor;
 
@@ -17,8 +17,8 @@ pub struct Columns {
     pub passthrough: Vec<FieldRef>,
     /// Names that stand in the path (`region=eu/`) and not in the files.
     pub partition: BTreeSet<String>,
-    /// String columns that are decoded as dictionaries.
-    pub dictionaries: BTreeSet<String>,
+    /// Type of each column that is read, the same for every file.
+    pub types: BTreeMap<String, DataType>,
 }
 
 impl Columns {

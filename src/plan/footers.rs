@@ -1,10 +1,10 @@
 //! Reads the footers of the input's files, many at a time, and prepares each file for its reader.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -12,9 +12,10 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::MetadataFetch;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use percent_encoding::percent_decode_str;
 
 use super::listing::Listed;
-use super::{Columns, InputFile, PlanError};
+use super::{Columns, InputFile, PlanError, types};
 use crate::storage::Place;
 
 /// Footers read at a time.
@@ -28,7 +29,7 @@ pub(super) struct Footer {
     pub(super) file: Listed,
     pub(super) metadata: Arc<ParquetMetaData>,
     pub(super) schema: SchemaRef,
-    pub(super) partition: Vec<(String, String)>,
+    pub(super) partition: Vec<(String, Option<String>)>,
 }
 
 /// Reads every footer, in the order of the files.
@@ -58,11 +59,22 @@ async fn footer(file: Listed) -> Result<Footer, PlanError> {
     })
 }
 
+/// What writers put into a path for a null.
+const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// `key=value` folders of a path.
-fn partition(name: &str) -> Vec<(String, String)> {
+fn partition(name: &str) -> Vec<(String, Option<String>)> {
     let folders = name.rsplit_once('/').map_or("", |(folders, _)| folders);
     let pairs = folders.split('/').filter_map(|folder| folder.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    pairs
+        .map(|(key, value)| (unescaped(key), (value != HIVE_NULL).then(|| unescaped(value))))
+        .collect()
+}
+
+/// The text of a path's part in which writers put `%2F` for a slash, and so on; as it is where that gives no text.
+fn unescaped(part: &str) -> String {
+    let decoded = percent_decode_str(part).decode_utf8();
+    decoded.map_or_else(|_| part.to_owned(), Cow::into_owned)
 }
 
 /// Fetches the ranges that a metadata reader asks for.
@@ -95,11 +107,10 @@ pub(super) fn from_storage(source: ParquetError, damaged: impl FnOnce(ParquetErr
 
 /// Gives each file the Arrow types in which its columns are to be decoded.
 pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputFile>, PlanError> {
-    let dictionaries = &columns.dictionaries;
     footers
         .into_iter()
         .map(|footer| {
-            let schema = with_dictionaries(&footer.schema, dictionaries);
+            let schema = as_planned(&footer.schema, columns);
             let options = ArrowReaderOptions::new().with_schema(schema);
             let metadata =
                 ArrowReaderMetadata::try_new(footer.metadata, options).map_err(|source| PlanError::Footer {
@@ -119,23 +130,38 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
         .collect()
 }
 
-/// The schema with some string columns left as the dictionaries that they are in the file, so that each distinct value is looked
-/// up once and not once a row.
-fn with_dictionaries(schema: &Schema, names: &BTreeSet<String>) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| {
-        let string = matches!(
-            field.data_type(),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-        );
-        if string && names.contains(field.name()) {
-            let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-            Arc::new(Field::new(field.name(), dictionary, field.is_nullable()))
-        } else {
-            Arc::clone(field)
-        }
-    });
+/// The schema with the planned types, as far as decoding alone can give them.
+fn as_planned(schema: &Schema, columns: &Columns) -> SchemaRef {
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| match columns.types.get(field.name()) {
+            Some(planned) => {
+                let decoded = types::decoded(field.data_type(), planned);
+                Arc::new(Field::new(field.name(), decoded, field.is_nullable()))
+            }
+            None => Arc::clone(field),
+        });
     Arc::new(Schema::new_with_metadata(
         fields.collect::<Vec<_>>(),
         schema.metadata().clone(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partition;
+
+    #[test]
+    fn folders_are_read_as_other_writers_mean_them() {
+        let found = partition("region=eu%2Fwest/city=K%C3%B6ln/rate=5%/zone=__HIVE_DEFAULT_PARTITION__/a=b.parquet");
+        let expected = [
+            ("region", Some("eu/west")),
+            ("city", Some("Köln")),
+            ("rate", Some("5%")),
+            ("zone", None),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
+        assert_eq!(found, expected);
+    }
 }

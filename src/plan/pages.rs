@@ -105,11 +105,14 @@ async fn walk(
         let chunk = metadata.row_group(group).column(leaf).clone();
         let rows = file.row_group_rows(group);
         let flat = descriptor.column(leaf).max_rep_level() == 0;
-        let source = HeaderSource {
+        let bytes = FileBytes {
             place: file.place.clone(),
             etag: file.etag.clone(),
             size: file.size,
             handle: handle.clone(),
+        };
+        let source = HeaderSource {
+            bytes: Arc::new(bytes),
             asked: AtomicU64::new(0),
         };
         async move {
@@ -169,17 +172,22 @@ fn pages_of(
 
 /// Reads page headers through small windows and remembers where the last one was asked for.
 struct HeaderSource {
+    bytes: Arc<FileBytes>,
+    asked: AtomicU64,
+}
+
+/// The bytes of one file, fetched by a thread that may wait.
+struct FileBytes {
     place: Place,
     etag: Option<String>,
     size: u64,
     handle: Handle,
-    asked: AtomicU64,
 }
 
-impl HeaderSource {
+impl FileBytes {
     fn fetch(&self, start: u64, length: u64) -> Result<Bytes, ParquetError> {
         let end = start.saturating_add(length).min(self.size);
-        let ranges = [start..end];
+        let ranges = [start.min(end)..end];
         let read = self.place.read_ranges(&ranges, self.etag.as_deref());
         let bytes = self
             .handle
@@ -191,7 +199,7 @@ impl HeaderSource {
 
 impl Length for HeaderSource {
     fn len(&self) -> u64 {
-        self.size
+        self.bytes.size
     }
 }
 
@@ -201,28 +209,32 @@ impl ChunkReader for HeaderSource {
     fn get_read(&self, start: u64) -> Result<Window, ParquetError> {
         self.asked.store(start, Ordering::Relaxed);
         Ok(Window {
-            source: self.fetch(start, WINDOW_BYTES)?,
-            position: 0,
+            file: Arc::clone(&self.bytes),
+            next: start,
+            held: Bytes::new(),
         })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.fetch(start, length as u64)
+        self.bytes.fetch(start, length as u64)
     }
 }
 
-/// The bytes from one header on.
+/// The bytes from one header on, a window at a time: statistics of long strings make headers of any length.
 struct Window {
-    source: Bytes,
-    position: usize,
+    file: Arc<FileBytes>,
+    next: u64,
+    held: Bytes,
 }
 
 impl Read for Window {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, IoError> {
-        let rest = &self.source[self.position..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.position += count;
+        if self.held.is_empty() && self.next < self.file.size {
+            self.held = self.file.fetch(self.next, WINDOW_BYTES).map_err(IoError::other)?;
+            self.next += self.held.len() as u64;
+        }
+        let count = self.held.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.held.split_to(count));
         Ok(count)
     }
 }

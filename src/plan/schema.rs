@@ -2,7 +2,7 @@
 //!
 //! Takes footers, gives the [`Columns`] of the run or every difference of every file in one answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::accepts::{accepts, expected};
 use super::footers::Footer;
+use super::types::{self, Reach};
 use super::{Columns, PlanError};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
@@ -70,13 +71,9 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
     for footer in footers {
         check.file(footer);
     }
-    if let Some((first, rest)) = footers.split_first() {
-        for footer in rest {
-            check.same_carried(first, footer);
-        }
-    }
+    let columns = check.columns(footers);
     if check.mismatches.is_empty() {
-        Ok(check.columns(footers))
+        Ok(columns)
     } else {
         Err(PlanError::Schema {
             mismatches: check.mismatches,
@@ -114,13 +111,13 @@ impl Check<'_> {
                 .find(|field| field.name() == name)
                 .or_else(|| column(footer, name))
             {
-                None => self.missing(footer, name, expected(feature)),
+                None => self.missing(footer, name, &expected(feature)),
                 Some(field) => {
                     if let Err(hint) = accepts(feature, field.data_type()) {
                         self.mismatches.push(Mismatch {
                             file: footer.file.name.clone(),
                             column: name.to_owned(),
-                            expected: expected(feature).to_owned(),
+                            expected: expected(feature),
                             found: field.data_type().to_string(),
                             hint,
                         });
@@ -188,58 +185,100 @@ impl Check<'_> {
         }
     }
 
-    /// A carried column has one type in the output, so it must have one in all files.
-    fn same_carried(&mut self, first: &Footer, footer: &Footer) {
-        for name in self.job.keys.iter().chain(&self.job.passthrough) {
-            let (Some(expected), Some(found)) = (carried_field(first, name), carried_field(footer, name)) else {
-                continue;
-            };
-            if expected.data_type() != found.data_type() {
-                self.mismatches.push(Mismatch {
-                    file: footer.file.name.clone(),
-                    column: name.clone(),
-                    expected: format!("{} as in `{}`", expected.data_type(), first.file.name),
-                    found: found.data_type().to_string(),
-                    hint: None,
-                });
-            }
-        }
-    }
-
-    fn columns(&self, footers: &[Footer]) -> Columns {
-        let contract = self.preprocessor.contract();
-        let carried = |names: &[String]| -> Vec<FieldRef> {
-            let fields = names
-                .iter()
-                .filter_map(|name| footers.iter().find_map(|footer| carried_field(footer, name)));
-            fields.collect()
-        };
+    fn columns(&mut self, footers: &[Footer]) -> Columns {
         let mut read: Vec<String> = Vec::new();
         let features = self.preprocessor.required_columns();
-        for name in self.job.keys.iter().chain(&self.job.passthrough).chain(features.iter()) {
+        for name in self.carried_names().chain(&features) {
             if !read.contains(name) {
                 read.push(name.clone());
             }
         }
-        let in_files = |name: &&String| footers.iter().all(|footer| column(footer, name).is_some());
-        let partition = read.iter().filter(|name| !in_files(name)).cloned().collect();
-        let categorical = contract
-            .features
+        let types: BTreeMap<_, _> = read
             .iter()
-            .filter(|feature| matches!(feature, Feature::Categorical(_)));
-        let dictionaries = categorical
-            .map(|feature| feature.name().to_owned())
-            // A column that is also carried is written as it was read, so it is read plainly.
-            .filter(|name| !self.job.keys.contains(name) && !self.job.passthrough.contains(name))
-            .filter(|name| !self.preprocessor.derivation().required_columns().contains(name));
+            .filter_map(|name| self.one_type(footers, name).map(|kind| (name.clone(), kind)))
+            .collect();
+        let in_files = |name: &&String| footers.iter().all(|footer| column(footer, name).is_some());
+        let carried = |names: &[String]| -> Vec<FieldRef> {
+            let known = names.iter().filter_map(|name| types.get(name).map(|kind| (name, kind)));
+            known
+                .map(|(name, kind)| Arc::new(Field::new(name, kind.clone(), nullable(footers, name))))
+                .collect()
+        };
         Columns {
-            dictionaries: dictionaries.collect(),
             keys: carried(&self.job.keys),
             passthrough: carried(&self.job.passthrough),
-            partition,
+            partition: read.iter().filter(|name| !in_files(name)).cloned().collect(),
             read,
+            types,
         }
     }
+
+    fn carried_names(&self) -> impl Iterator<Item = &String> {
+        self.job.keys.iter().chain(&self.job.passthrough)
+    }
+
+    /// The type in which every file gives the column; a mismatch where there is none.
+    fn one_type(&mut self, footers: &[Footer], name: &str) -> Option<DataType> {
+        let reach = self.reach(name);
+        let mut fields = footers
+            .iter()
+            .filter_map(|footer| Some((footer, carried_field(footer, name)?)));
+        let (first, field) = fields.next()?;
+        let mut kind = types::plain(field.data_type());
+        for (footer, field) in fields {
+            let Some(common) = types::common(&kind, field.data_type(), reach) else {
+                self.mismatches.push(Mismatch {
+                    file: footer.file.name.clone(),
+                    column: name.to_owned(),
+                    expected: format!("{kind} as in `{}`", first.file.name),
+                    found: field.data_type().to_string(),
+                    hint: None,
+                });
+                return None;
+            };
+            kind = common;
+        }
+        Some(if self.is_looked_up(name) && types::is_string(&kind) {
+            dictionary()
+        } else {
+            kind
+        })
+    }
+
+    fn reach(&self, name: &str) -> Reach {
+        let contract = self.preprocessor.contract();
+        if self.carried_names().any(|carried| carried == name) {
+            Reach::Names
+        } else if matches!(contract.feature(name), Some(Feature::Raw(_))) {
+            Reach::Numbers
+        } else {
+            Reach::Casts
+        }
+    }
+
+    /// Whether the column is for a vocabulary and for nothing else: then each distinct value is looked up once, and not once a row.
+    fn is_looked_up(&self, name: &str) -> bool {
+        matches!(
+            self.preprocessor.contract().feature(name),
+            Some(Feature::Categorical(_))
+        ) && !self.carried_names().any(|carried| carried == name)
+            && !self
+                .preprocessor
+                .derivation()
+                .required_columns()
+                .iter()
+                .any(|column| column == name)
+    }
+}
+
+fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// Whether any file may have nulls in the column.
+fn nullable(footers: &[Footer], name: &str) -> bool {
+    let mut fields = footers.iter().filter_map(|footer| carried_field(footer, name));
+    fields.any(|field| field.is_nullable() || field.data_type() == &DataType::Null)
 }
 
 fn column<'a>(footer: &'a Footer, name: &str) -> Option<&'a FieldRef> {
@@ -251,7 +290,7 @@ fn carried_field(footer: &Footer, name: &str) -> Option<FieldRef> {
     let in_path = || footer.partition.iter().any(|(key, _)| key == name);
     match column(footer, name) {
         Some(field) => Some(Arc::clone(field)),
-        None if in_path() => Some(Arc::new(Field::new(name, DataType::Utf8, false))),
+        None if in_path() => Some(Arc::new(Field::new(name, DataType::Utf8, true))),
         None => None,
     }
 }

@@ -213,10 +213,13 @@ fn plain(values: &ArrayRef, dtype: TensorType) -> Result<ArrayRef, ArrowError> {
     if values.data_type() == &DataType::Null {
         return Ok(new_null_array(&target, values.len()));
     }
-    // Times are handed over as their numbers.
-    let values = match values.data_type() {
-        DataType::Timestamp(..) | DataType::Date64 => cast_with_options(values, &DataType::Int64, &STRICT)?,
-        DataType::Date32 => cast_with_options(values, &DataType::Int32, &STRICT)?,
+    // Times are handed over as numbers, in one unit whatever the file's writer chose.
+    let values: ArrayRef = match values.data_type() {
+        DataType::Timestamp(..) => Arc::new(micros(values)?),
+        DataType::Date32 | DataType::Date64 => {
+            let days = cast_with_options(values, &DataType::Date32, &STRICT)?;
+            cast_with_options(&days, &DataType::Int32, &STRICT)?
+        }
         _ => values.clone(),
     };
     cast_with_options(&values, &target, &STRICT)

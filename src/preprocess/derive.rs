@@ -144,12 +144,13 @@ impl Derivation {
     /// The expressions for this schema, compiled now unless the last batch had the same types.
     fn compiled(&self, input: &Schema) -> Result<Arc<Compiled>, DeriveError> {
         let types = self.types(input)?;
-        let mut last = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some(compiled) if compiled.types == types => Ok(Arc::clone(compiled)),
+        let last = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match last {
+            Some(compiled) if compiled.types == types => Ok(compiled),
             _ => {
+                // Without the lock: polars may wait on a pool, and a thread that waits may come by here again.
                 let compiled = Arc::new(self.compile(types)?);
-                *last = Some(Arc::clone(&compiled));
+                *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&compiled));
                 Ok(compiled)
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{filter_record_batch, nullif};
+use arrow::compute::{cast, filter_record_batch, min, nullif};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 
@@ -117,15 +117,19 @@ impl Screen {
                 Ok(())
             }
             Feature::Numeric(numeric) => {
-                self.finite(index, name)?;
+                self.finite(index, name, true)?;
+                if numeric.log1p {
+                    self.has_logarithm(index, name)?;
+                }
                 if numeric.impute.is_none() {
                     self.required(index, name);
                 }
                 Ok(())
             }
+            // There is no value that could stand for one that is handed over as it is.
             Feature::Raw(_) => {
-                self.finite(index, name)?;
-                self.required(index, name);
+                self.finite(index, name, false)?;
+                self.nulls(index, Reason::NullFeature, name);
                 Ok(())
             }
             Feature::Vector(vector) => {
@@ -149,41 +153,63 @@ impl Screen {
         }
     }
 
-    fn finite(&mut self, index: usize, name: &str) -> Result<(), ArrowError> {
+    fn finite(&mut self, index: usize, name: &str, imputable: bool) -> Result<(), ArrowError> {
         match self.columns[index].data_type() {
-            DataType::Float16 => self.finite_floats::<Float16Type>(index, name),
-            DataType::Float32 => self.finite_floats::<Float32Type>(index, name),
-            DataType::Float64 => self.finite_floats::<Float64Type>(index, name),
+            DataType::Float16 => self.finite_floats::<Float16Type>(index, name, imputable),
+            DataType::Float32 => self.finite_floats::<Float32Type>(index, name, imputable),
+            DataType::Float64 => self.finite_floats::<Float64Type>(index, name, imputable),
             _ => Ok(()),
         }
     }
 
-    fn finite_floats<T: ArrowPrimitiveType>(&mut self, index: usize, name: &str) -> Result<(), ArrowError>
+    fn finite_floats<T: ArrowPrimitiveType>(
+        &mut self,
+        index: usize,
+        name: &str,
+        imputable: bool,
+    ) -> Result<(), ArrowError>
     where
         T::Native: Float,
     {
         let column = Arc::clone(&self.columns[index]);
-        let values = column.as_primitive::<T>();
+        let values = column.as_primitive::<T>().values();
         // The common case is that all are finite, and that is told without a branch a value.
-        if values
-            .values()
-            .iter()
-            .fold(true, |finite, value| finite & value.is_finite())
-        {
+        if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
             return Ok(());
         }
-        let mut imputed = vec![false; values.len()];
-        for (row, value) in values.iter().enumerate() {
-            let Some(value) = value.filter(|value| !value.is_finite()) else {
+        self.judge(index, name, imputable, |row| not_finite(values[row]))
+    }
+
+    /// Refuses what has no finite `ln(1 + x)`.
+    fn has_logarithm(&mut self, index: usize, name: &str) -> Result<(), ArrowError> {
+        let values = cast(&self.columns[index], &DataType::Float64)?;
+        let values = values.as_primitive::<Float64Type>();
+        if min(values).is_none_or(|least| least > -1.0) {
+            return Ok(());
+        }
+        self.judge(index, name, true, |row| match values.value(row) {
+            value if value < -1.0 => Some(Reason::NanFeature),
+            value if value <= -1.0 => Some(Reason::InfFeature),
+            _ => None,
+        })
+    }
+
+    /// Notes the rows that have a reason, or puts a null in their place where the job says that nulls will be imputed.
+    fn judge(
+        &mut self,
+        index: usize,
+        name: &str,
+        imputable: bool,
+        reason: impl Fn(usize) -> Option<Reason>,
+    ) -> Result<(), ArrowError> {
+        let column = Arc::clone(&self.columns[index]);
+        let mut imputed = vec![false; column.len()];
+        for (row, imputed) in imputed.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
+            let Some(reason) = reason(row) else {
                 continue;
             };
-            let reason = if value.is_nan() {
-                Reason::NanFeature
-            } else {
-                Reason::InfFeature
-            };
-            if self.actions.action(reason) == Action::Impute {
-                imputed[row] = true;
+            if imputable && self.actions.action(reason) == Action::Impute {
+                *imputed = true;
             } else {
                 self.bad.push(bad(row, reason, name));
             }
@@ -242,6 +268,16 @@ fn element_reason(column: &ArrayRef, row: usize) -> Option<Reason> {
     }
 }
 
+fn not_finite<F: Float>(value: F) -> Option<Reason> {
+    if value.is_finite() {
+        None
+    } else if value.is_nan() {
+        Some(Reason::NanFeature)
+    } else {
+        Some(Reason::InfFeature)
+    }
+}
+
 fn worst<T: ArrowPrimitiveType>(elements: &PrimitiveArray<T>) -> Option<Reason>
 where
     T::Native: Float,
@@ -279,7 +315,7 @@ fn bad(row: usize, reason: Reason, column: &str) -> BadRow {
 
 /// What the float types have in common here.
 pub trait Float: Copy {
-    /// Neither infinite nor NaN.
+    /// Neither infinite nor NaN, in a tensor either.
     fn is_finite(self) -> bool;
     /// Not a number.
     fn is_nan(self) -> bool;
@@ -301,5 +337,16 @@ macro_rules! float {
 }
 
 float!(f32);
-float!(f64);
 float!(half::f16);
+
+impl Float for f64 {
+    /// A value that no float32 holds would become infinite on its way into a tensor.
+    #[inline]
+    fn is_finite(self) -> bool {
+        self.abs() <= f64::from(f32::MAX)
+    }
+    #[inline]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
+    }
+}

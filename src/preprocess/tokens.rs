@@ -3,7 +3,6 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use rayon::prelude::*;
 use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::column::Column;
@@ -63,7 +62,6 @@ impl Tokens {
         })?;
         let documents = documents.as_string::<i32>();
         let tokens: Result<Vec<_>, _> = (0..documents.len())
-            .into_par_iter()
             .map(|row| {
                 let document = if documents.is_null(row) {
                     ""

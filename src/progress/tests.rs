@@ -1,3 +1,5 @@
+//! The bar and the log on one terminal, drawn on a terminal of the test.
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Settings from a file, the environment and flags: which wins, and what is said of wrong ones.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

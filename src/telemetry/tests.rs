@@ -1,3 +1,5 @@
+//! Log lines as people and as machines read them.
+
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -126,7 +126,7 @@ impl Location {
     /// True when both are the same place or one lies in the other. `self` is plain, `other` may be a pattern.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let roots = match (self, other) {
-            (Self::Local(a), Self::Local(b)) => a.is_absolute() == b.is_absolute(),
+            (Self::Local(_), Self::Local(_)) => true,
             (Self::S3 { bucket: a, .. }, Self::S3 { bucket: b, .. }) => a == b,
             _ => false,
         };
@@ -140,6 +140,8 @@ impl Location {
     fn segments(&self) -> Vec<String> {
         match self {
             Self::Local(path) => {
+                // Relative and absolute paths are compared by where they lead from this folder.
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 let names = path.components().filter_map(|part| match part {
                     Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
                     _ => None,

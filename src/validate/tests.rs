@@ -1,3 +1,5 @@
+//! Jobs that are valid, and every way in which one is not.
+
 use chrono::NaiveDate;
 
 use super::{Job, Location, read};

@@ -50,3 +50,50 @@ fn greatest(values: &ArrayRef, labels: &[String], rows: usize) -> Result<ArrayRe
     let labels = StringArray::from_iter_values(labels);
     Ok(Arc::new(DictionaryArray::try_new(keys, Arc::new(labels))?))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, Float16Array, Float32Array, Float64Array, Int64Array};
+    use arrow::datatypes::Int8Type;
+
+    use super::*;
+
+    #[track_caller]
+    fn decided(values: impl Array + 'static, threshold: f64) -> Vec<i8> {
+        let rows = values.len();
+        let values: ArrayRef = Arc::new(values);
+        let decided = column(Verdict::Threshold(threshold), &values, rows).expect("numbers are compared");
+        decided.as_primitive::<Int8Type>().values().to_vec()
+    }
+
+    #[test]
+    fn a_value_at_the_threshold_counts_in_its_own_precision() {
+        for threshold in [0.1, 0.37, 1.0 / 3.0] {
+            #[expect(clippy::cast_possible_truncation, reason = "a float32 is wanted")]
+            let single = threshold as f32;
+            assert_eq!(decided(Float64Array::from(vec![threshold]), threshold), [1]);
+            assert_eq!(decided(Float32Array::from(vec![single]), threshold), [1]);
+            assert_eq!(
+                decided(Float16Array::from(vec![f16::from_f64(threshold)]), threshold),
+                [1]
+            );
+        }
+        assert_eq!(decided(Float64Array::from(vec![0.37]), 0.37f64.next_up()), [0]);
+    }
+
+    #[test]
+    fn integers_are_compared_beyond_the_digits_of_a_float32() {
+        let values = Int64Array::from(vec![16_777_217, 16_777_218]);
+        assert_eq!(decided(values, 16_777_218.0), [0, 1]);
+    }
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        let values: ArrayRef = Arc::new(Float32Array::from(vec![0.5, 0.5, 0.1, 0.9]));
+        let labels = ["stay".to_owned(), "leave".to_owned()];
+        let decided = column(Verdict::Labels(&labels), &values, 2).expect("numbers are compared");
+        let decided = cast(&decided, &DataType::Utf8).expect("a dictionary of strings");
+        let decided: Vec<_> = decided.as_string::<i32>().iter().flatten().collect();
+        assert_eq!(decided, ["stay", "leave"]);
+    }
+}

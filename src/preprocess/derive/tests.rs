@@ -1,3 +1,5 @@
+//! Derived columns: what an expression gives, on which types, and which expressions are refused.
+
 use arrow::array::*;
 use arrow::compute::cast;
 use arrow::datatypes::*;

@@ -124,3 +124,20 @@ fn codes_become_positions_in_the_type_of_the_tensor() {
     );
     assert_eq!(tensor.data.typed_data::<i64>(), [4, 9, 9]);
 }
+
+#[test]
+fn a_tensor_of_three_extents_lies_row_by_row() {
+    let columns = [1.0, 2.0, 3.0, 4.0].map(|first| floats(vec![Some(first), Some(first * 10.0)], numeric()));
+    let columns: Vec<_> = columns.iter().collect();
+    let grid = Input {
+        shape: vec![-1, 2, 2],
+        ..input(TensorType::Float32, 4)
+    };
+    let tensor = tensor(&grid, &columns, &(0..2), MutableBuffer::default());
+    assert_eq!(tensor.layout, Layout::RowMajor);
+    assert_eq!(tensor.shape, [2, 2, 2]);
+    assert_eq!(
+        tensor.data.typed_data::<f32>(),
+        [1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0]
+    );
+}

@@ -1,3 +1,5 @@
+//! Secrets in texts of many forms, none of which comes through, and harmless texts, which do.
+
 use std::borrow::Cow;
 use std::io::Write;
 
