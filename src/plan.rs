@@ -5,13 +5,13 @@
 
 mod accepts;
 mod chunks;
+mod column_type;
 mod columns;
 mod fingerprint;
 mod footers;
 mod listing;
 mod pages;
 mod schema;
-mod types;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;

@@ -4,7 +4,7 @@
 
 use arrow::datatypes::DataType;
 
-use super::types::{self, is_string};
+use super::column_type::{self, is_string};
 use crate::contract::{Cast, DType, Feature};
 
 /// What a feature's column may be, in words.
@@ -26,7 +26,7 @@ pub(super) fn expected(feature: &Feature) -> String {
 
 /// Whether a column of that type can feed the feature; otherwise what would help.
 pub(super) fn accepts(feature: &Feature, found: &DataType) -> Result<(), Option<String>> {
-    let found = &types::plain(found);
+    let found = &column_type::plain(found);
     // A column that holds nothing but nulls is written without a type by some writers.
     if found == &DataType::Null {
         return Ok(());

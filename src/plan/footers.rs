@@ -15,7 +15,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use percent_encoding::percent_decode_str;
 
 use super::listing::Listed;
-use super::{Columns, InputFile, PlanError, types};
+use super::{Columns, InputFile, PlanError, column_type};
 use crate::storage::Place;
 
 /// Footers read at a time.
@@ -137,7 +137,7 @@ fn as_planned(schema: &Schema, columns: &Columns) -> SchemaRef {
         .iter()
         .map(|field| match columns.types.get(field.name()) {
             Some(planned) => {
-                let decoded = types::decoded(field.data_type(), planned);
+                let decoded = column_type::decoded(field.data_type(), planned);
                 Arc::new(Field::new(field.name(), decoded, field.is_nullable()))
             }
             None => Arc::clone(field),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::accepts::{accepts, expected};
+use super::column_type::{self, Reach};
 use super::footers::Footer;
-use super::types::{self, Reach};
 use super::{Columns, PlanError};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
@@ -224,9 +224,9 @@ impl Check<'_> {
             .iter()
             .filter_map(|footer| Some((footer, carried_field(footer, name)?)));
         let (first, field) = fields.next()?;
-        let mut kind = types::plain(field.data_type());
+        let mut kind = column_type::plain(field.data_type());
         for (footer, field) in fields {
-            let Some(common) = types::common(&kind, field.data_type(), reach) else {
+            let Some(common) = column_type::common(&kind, field.data_type(), reach) else {
                 self.mismatches.push(Mismatch {
                     file: footer.file.name.clone(),
                     column: name.to_owned(),
@@ -238,7 +238,7 @@ impl Check<'_> {
             };
             kind = common;
         }
-        Some(if self.is_looked_up(name) && types::is_string(&kind) {
+        Some(if self.is_looked_up(name) && column_type::is_string(&kind) {
             dictionary()
         } else {
             kind
