@@ -1,0 +1,347 @@
+//! The rules of the house that a look at the source can check: who imports whom, and which file is the door to what.
+//!
+//! A rule that has to give way gets a line in a table here, where a reader of the change sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::support::repository;
+
+/// Modules that any other may import: what an error is, how a process ends, what a time is.
+const WORDS: [&str; 3] = ["clock", "error", "exit"];
+
+/// What else each module may import. Modules stand in the order of `lib.rs`.
+const MAY_IMPORT: &[(&str, &str)] = &[
+    // Words. A batch carries types of the contract and reasons of the job file, which import no more than words themselves.
+    ("batch", "contract spec"),
+    ("clock", ""),
+    ("error", ""),
+    ("events", "batch"),
+    ("exit", ""),
+    ("machine", ""),
+    ("shutdown", ""),
+    // What is asked.
+    ("document", "problem schema"),
+    ("problem", ""),
+    ("schema", ""),
+    ("settings", "document problem schema"),
+    ("spec", ""),
+    ("validate", "document problem spec"),
+    // Doors to the world.
+    ("storage", "settings validate"),
+    ("contract", ""),
+    ("registry", "contract storage"),
+    // The line. A plan asks the preprocessor which columns the contract needs; digests are made in the registry.
+    ("plan", "batch contract preprocess registry spec storage validate"),
+    ("read", "batch plan storage"),
+    ("preprocess", "batch contract registry spec"),
+    ("infer", "batch contract settings"),
+    ("output", "contract plan validate"),
+    ("write", "batch contract output"),
+    ("rejects", "batch"),
+    ("publish", "batch output registry storage"),
+    (
+        "score",
+        "batch infer output plan preprocess read rejects spec validate write",
+    ),
+    ("pipeline", "batch events plan read score shutdown"),
+    // The sentence, and what is said afterwards.
+    ("golden", "batch contract infer preprocess score"),
+    ("report", "batch infer pipeline publish run score spec storage validate"),
+    (
+        "run",
+        "batch events infer machine output pipeline plan preprocess publish registry rejects report score settings shutdown \
+         storage validate",
+    ),
+    // Beside the line.
+    ("progress", "events machine settings"),
+    ("telemetry", "settings"),
+    // The surface, which shows what the others know.
+    (
+        "cli",
+        "contract document events golden infer machine plan preprocess progress registry run schema settings shutdown spec \
+         storage telemetry validate",
+    ),
+];
+
+/// Stages of the line: rows go from one to the next, and none knows another.
+const STAGES: [&str; 5] = ["read", "preprocess", "infer", "write", "publish"];
+
+/// Two modules that import one another, to be taken apart: a report is made from the surroundings of a run.
+const KNOWN_CIRCLES: [(&str, &str); 1] = [("report", "run")];
+
+/// Names that only some files may say, each the door to something foreign.
+const DOORS: &[(&[&str], &[&str])] = &[
+    (&["tch::"], &["infer/torch.rs"]),
+    (&["libloading"], &["infer/device.rs"]),
+    (&["polars::", "polars_"], &["preprocess/derive/expression.rs"]),
+    (&["tokenizers::"], &["preprocess/tokens.rs"]),
+    (&["indicatif"], &["progress.rs"]),
+    (
+        &[
+            "AmazonS3",
+            "LocalFileSystem",
+            "object_store::aws",
+            "object_store::local",
+        ],
+        &["storage.rs"],
+    ),
+    (
+        &[
+            "Instant::now",
+            "SystemTime::now",
+            "Utc::now",
+            "Local::now",
+            "clock_gettime",
+        ],
+        &["clock.rs"],
+    ),
+    (&["env::var", "env::set_var"], &["settings.rs"]),
+    (
+        &["mpsc", "tokio::spawn", "runtime.spawn"],
+        &["pipeline.rs", "shutdown.rs"],
+    ),
+    (
+        &["unsafe"],
+        &[
+            "infer/device.rs",
+            "infer/torch.rs",
+            "preprocess/derive/expression.rs",
+            "shutdown.rs",
+        ],
+    ),
+    (&["_exit(", "process::exit"], &["shutdown.rs"]),
+    (&["stdout("], &["cli.rs", "cli/context.rs", "shutdown.rs"]),
+];
+
+/// Lines of code that a file may have before its tests.
+const MOST_LINES: usize = 400;
+
+/// A file of the source.
+struct Source {
+    /// Its path below `src`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Every file of the source, by path.
+    fn all() -> Vec<Self> {
+        let root = repository().join("src");
+        let files = glob::glob(root.join("**/*.rs").to_str().unwrap()).unwrap();
+        let source = |file: &Path| Self {
+            path: file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(),
+            text: fs::read_to_string(file).unwrap(),
+        };
+        files.map(|file| source(&file.unwrap())).collect()
+    }
+
+    /// Files that are not tests.
+    fn all_code() -> Vec<Self> {
+        let mut sources = Self::all();
+        sources.retain(|source| !source.path.ends_with("tests.rs"));
+        sources
+    }
+
+    /// The top-level module that it belongs to.
+    fn module(&self) -> &str {
+        let (first, _) = self.path.split_once(['/', '.']).unwrap();
+        first
+    }
+
+    /// Lines of code: no tests, no comments, nothing empty.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        let lines = self.text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+        lines.filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"))
+    }
+
+    /// Top-level modules that its code names.
+    fn imports(&self) -> BTreeSet<String> {
+        let code = self.code().collect::<Vec<_>>().join("\n");
+        let named = code.split("crate::").skip(1).flat_map(|rest| {
+            let group = rest.strip_prefix('{').and_then(|group| group.split('}').next());
+            let paths = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
+            let word = |path: &str| {
+                path.trim()
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or("")
+                    .to_owned()
+            };
+            paths.into_iter().map(word).collect::<Vec<_>>()
+        });
+        named.filter(|name| !name.is_empty() && name != self.module()).collect()
+    }
+}
+
+/// Modules and what they import, over all their files.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in Source::all_code() {
+        if !["lib", "main"].contains(&source.module()) {
+            imports
+                .entry(source.module().to_owned())
+                .or_default()
+                .extend(source.imports());
+        }
+    }
+    imports
+}
+
+#[track_caller]
+fn expect_none(broken: &[String], rule: &str) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+#[test]
+fn table_of_imports_names_the_modules_in_reading_order() {
+    let library = fs::read_to_string(repository().join("src/lib.rs")).unwrap();
+    let modules = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let table = MAY_IMPORT.iter().map(|(module, _)| *module);
+    assert_eq!(modules.collect::<Vec<_>>(), table.collect::<Vec<_>>());
+}
+
+#[test]
+fn modules_import_only_what_the_table_allows() {
+    let allowed: BTreeMap<_, Vec<_>> = MAY_IMPORT
+        .iter()
+        .map(|(module, allowed)| (*module, allowed.split(' ').collect()))
+        .collect();
+    let mut broken = Vec::new();
+    for (module, imported) in imports() {
+        let may = |name: &&String| WORDS.contains(&name.as_str()) || allowed[module.as_str()].contains(&name.as_str());
+        broken.extend(
+            imported
+                .iter()
+                .filter(|name| !may(name))
+                .map(|name| format!("{module} imports {name}")),
+        );
+    }
+    expect_none(&broken, "not in the table of allowed imports");
+}
+
+#[test]
+fn table_of_imports_allows_no_more_than_is_used() {
+    let imports = imports();
+    let unused = MAY_IMPORT.iter().flat_map(|(module, allowed)| {
+        let imported = &imports[*module];
+        let unused = allowed.split_whitespace().filter(|name| !imported.contains(*name));
+        unused.map(move |name| format!("{module} does not import {name}"))
+    });
+    expect_none(&unused.collect::<Vec<_>>(), "the table of allowed imports is too wide");
+}
+
+#[test]
+fn stages_of_the_line_do_not_know_one_another() {
+    let imports = imports();
+    let known = STAGES.iter().flat_map(|stage| {
+        let others = STAGES.iter().filter(|other| imports[*stage].contains(**other));
+        others.map(move |other| format!("{stage} imports {other}"))
+    });
+    expect_none(&known.collect::<Vec<_>>(), "a stage knows another");
+}
+
+#[test]
+fn modules_import_one_another_in_no_circle() {
+    let mut left = imports();
+    for (a, b) in KNOWN_CIRCLES {
+        assert!(
+            left[a].contains(b) && left[b].contains(a),
+            "{a} and {b} are no circle any more; forget it"
+        );
+        left.get_mut(a).unwrap().remove(b);
+    }
+    // Takes away what imports nothing that is left, until nothing can be taken away.
+    loop {
+        let names: BTreeSet<_> = left.keys().cloned().collect();
+        let before = left.len();
+        left.retain(|_, imported| !imported.is_disjoint(&names));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "a circle among {:?}", left.keys());
+}
+
+#[test]
+fn foreign_things_are_named_in_their_door_only() {
+    let mut broken = Vec::new();
+    for source in Source::all_code() {
+        for (names, doors) in DOORS {
+            let folder = |door: &&str| source.path.starts_with(&format!("{}/", door.trim_end_matches(".rs")));
+            if doors.iter().any(|door| source.path == *door || folder(door)) {
+                continue;
+            }
+            let said = names.iter().filter(|name| source.code().any(|line| says(line, name)));
+            broken.extend(said.map(|name| format!("src/{} says `{name}`", source.path)));
+        }
+    }
+    expect_none(&broken, "not in its door");
+}
+
+/// True where the name stands by itself and not at the end of a longer word.
+fn says(line: &str, name: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(name)
+        .any(|(at, _)| !line[..at].ends_with(word) && !line.contains("unsafe_code"))
+}
+
+#[test]
+fn each_door_is_used() {
+    let sources = Source::all_code();
+    for (names, doors) in DOORS {
+        for door in *doors {
+            let source = sources
+                .iter()
+                .find(|source| source.path == *door)
+                .unwrap_or_else(|| panic!("no src/{door}"));
+            let used = source.code().any(|line| names.iter().any(|name| says(line, name)));
+            assert!(used, "src/{door} says none of {names:?} any more");
+        }
+    }
+}
+
+#[test]
+fn every_file_starts_with_what_it_is_for() {
+    let silent = Source::all()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//! "));
+    let silent: Vec<_> = silent.map(|source| format!("src/{}", source.path)).collect();
+    expect_none(&silent, "no `//!` at the start");
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long = Source::all_code()
+        .into_iter()
+        .map(|source| (source.code().count(), source.path));
+    let long = long
+        .filter(|(lines, _)| *lines > MOST_LINES)
+        .map(|(lines, path)| format!("src/{path}: {lines} lines"));
+    expect_none(&long.collect::<Vec<_>>(), "too long; cut it by noun");
+}
+
+#[test]
+fn nothing_is_unwrapped_outside_of_tests() {
+    let unwrapping = Source::all_code()
+        .into_iter()
+        .filter(|source| source.code().any(|line| line.contains(".unwrap()")));
+    let unwrapping: Vec<_> = unwrapping.map(|source| format!("src/{}", source.path)).collect();
+    expect_none(&unwrapping, "`expect` says why it cannot fail");
+}
+
+#[test]
+fn no_file_is_a_bag() {
+    const BAGS: [&str; 8] = [
+        "util", "utils", "helper", "helpers", "common", "misc", "types", "manager",
+    ];
+    let name = |path: &str| path.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
+    let bags = Source::all()
+        .into_iter()
+        .filter(|source| BAGS.contains(&name(&source.path).as_str()));
+    let bags: Vec<_> = bags.map(|source| source.path).collect();
+    expect_none(&bags, "a file is named for the noun that it holds");
+}

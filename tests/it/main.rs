@@ -1,0 +1,13 @@
+//! Tests of the program from outside: the real binary on sample data, and on Parquet files that the tests write themselves.
+//!
+//! One test binary, so that libtorch is linked once. Each test reads as a story: a fixture, one act, one claim. What needs no
+//! process stands beside the code in `src/`.
+#![cfg(test)]
+
+mod architecture;
+mod cli;
+mod models;
+mod object_store;
+mod run_local;
+mod shipped_files;
+mod support;

@@ -1,0 +1,15 @@
+//! What the tests share: a fixture that makes a job with its input, the run of it, and what was published.
+
+mod environment;
+mod features;
+mod fixture;
+mod outcome;
+mod partition;
+mod registry;
+
+pub(crate) use environment::{command, patient, process, repository, variable};
+pub(crate) use features::{Features, cast_column, column_of, map_column, parquet_files, read_parquet, write_parquet};
+pub(crate) use fixture::{DATE, JobFixture};
+pub(crate) use outcome::Run;
+pub(crate) use partition::{Partition, TOLERANCE, assert_close, integers, texts};
+pub(crate) use registry::Models;

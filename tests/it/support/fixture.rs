@@ -1,0 +1,209 @@
+//! A job with everything around it, in a folder of its own: input, model registry, job file, settings.
+//!
+//! Unless a test says otherwise the job is the fraud-detector over features that the fixture writes. The binary runs in the folder,
+//! so that paths in messages are short and the same each time.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::rc::Rc;
+
+use assert_cmd::Command;
+use batch_infer::settings::variable_of;
+use tempfile::TempDir;
+
+use super::outcome::{Run, Started, Tree};
+use super::{Features, Models, patient, process, repository};
+
+/// The date of every run.
+pub(crate) const DATE: &str = "2026-11-19";
+
+/// What stands where a partition is already published; no run here would write it.
+const OLDER: &[u8] = b"what an older run published";
+
+/// A job and its surroundings in the making.
+pub(crate) struct JobFixture {
+    home: Rc<TempDir>,
+    job: BTreeMap<String, String>,
+    features: Option<Features>,
+    placed: Vec<(String, Features)>,
+    settings: Vec<(String, String)>,
+    arguments: Vec<String>,
+    written: OnceCell<()>,
+}
+
+impl JobFixture {
+    /// The fraud-detector over 100 rows.
+    pub(crate) fn new() -> Self {
+        let fixture = Self::of("fraud-detector", "transaction_id");
+        let features = Some(Features::new());
+        Self { features, ..fixture }.job("input.path", "'features/date={date}'")
+    }
+
+    /// The job of a model of `sample_data`, over its features there.
+    pub(crate) fn of(model: &str, key: &str) -> Self {
+        let home = TempDir::with_prefix("batch-infer-it-").unwrap();
+        Models::copied(model, home.path().join("models"));
+        let dataset = if model == "ticket-embedding" {
+            "support-tickets"
+        } else {
+            model
+        };
+        let input = repository()
+            .join("sample_data/features")
+            .join(dataset)
+            .join("date={date}");
+        let fixture = Self {
+            home: Rc::new(home),
+            job: BTreeMap::new(),
+            features: None,
+            placed: Vec::new(),
+            settings: Vec::new(),
+            arguments: Vec::new(),
+            written: OnceCell::new(),
+        };
+        fixture
+            .job("version", "1")
+            .job("name", &format!("'{model}'"))
+            .job("input.path", &format!("'{}'", input.display()))
+            .job("input.keys", &format!("['{key}']"))
+            .job("model.registry", "'models'")
+            .job("model.name", &format!("'{model}'"))
+            .job("model.version", "'latest'")
+            .job("output.path", "'predictions'")
+            // Standard error then holds the message and nothing else.
+            .setting("log.level", "error")
+    }
+
+    /// A key of the job file and its value as TOML.
+    pub(crate) fn job(mut self, key: &str, value: &str) -> Self {
+        self.job.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A setting of the machine, as a variable of the environment.
+    pub(crate) fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((variable_of(key), value.to_owned()));
+        self
+    }
+
+    /// Any other variable.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The features that are written for the job.
+    pub(crate) fn features(mut self, change: impl FnOnce(Features) -> Features) -> Self {
+        self.features = self.features.map(change);
+        self
+    }
+
+    pub(crate) fn rows(self, rows: usize) -> Self {
+        self.features(|features| features.rows(rows))
+    }
+
+    pub(crate) fn row_group_rows(self, row_group_rows: usize) -> Self {
+        self.features(|features| features.row_group_rows(row_group_rows))
+    }
+
+    pub(crate) fn files(self, files: usize) -> Self {
+        self.features(|features| features.files(files))
+    }
+
+    /// Writes no features of its own.
+    pub(crate) fn without_features(self) -> Self {
+        Self { features: None, ..self }
+    }
+
+    /// Further features, in a folder of the fixture.
+    pub(crate) fn placed(mut self, folder: &str, features: Features) -> Self {
+        self.placed.push((folder.to_owned(), features));
+        self
+    }
+
+    /// A file of the fixture.
+    pub(crate) fn file(self, path: &str, bytes: &[u8]) -> Self {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        self
+    }
+
+    /// Changes the registry.
+    pub(crate) fn models(self, change: impl FnOnce(&Models)) -> Self {
+        change(&Models::at(self.path("models")));
+        self
+    }
+
+    /// Changes the files of the input, once they are written.
+    pub(crate) fn damaged(self, damage: impl FnOnce(&Path)) -> Self {
+        self.write();
+        damage(&self.path(&format!("features/date={DATE}")));
+        self
+    }
+
+    /// Something is already published for the date.
+    pub(crate) fn published_before(self) -> Self {
+        self.file(&format!("predictions/date={DATE}/part-00000.parquet"), OLDER)
+    }
+
+    /// A path in the folder of the fixture.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
+    }
+
+    /// Scores the date and waits for the end.
+    pub(crate) fn run(&self) -> Run {
+        let mut process = self.process("run");
+        process.args(["--date", DATE, "--format", "json"]).args(&self.arguments);
+        let before = Tree::of(&self.path("predictions"));
+        Run::new(Rc::clone(&self.home), before, patient(process).output().unwrap())
+    }
+
+    /// Starts to score the date.
+    pub(crate) fn start(&self) -> Started {
+        let mut process = self.process("run");
+        process.args(["--date", DATE, "--format", "json"]).args(&self.arguments);
+        let before = Tree::of(&self.path("predictions"));
+        let process = process
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Started::new(Rc::clone(&self.home), before, process.spawn().unwrap())
+    }
+
+    /// Another command on the job file, without the arguments of runs.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        patient(self.process(name))
+    }
+
+    fn process(&self, name: &str) -> Process {
+        self.write();
+        let mut process = process(self.home.path());
+        let settings = self.settings.iter().map(|(name, value)| (name, value));
+        process.arg(name).args(["--job", "job.toml"]).envs(settings);
+        process
+    }
+
+    /// Writes the job file and the features; the features only once, so that they can be damaged.
+    fn write(&self) {
+        let job = self.job.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        fs::write(self.path("job.toml"), job.collect::<Vec<_>>().concat()).unwrap();
+        self.written.get_or_init(|| {
+            if let Some(features) = &self.features {
+                features.write(&self.path(&format!("features/date={DATE}")));
+            }
+            for (folder, features) in &self.placed {
+                features.write(&self.path(folder));
+            }
+        });
+    }
+}
