@@ -14,6 +14,7 @@ mod pages;
 mod schema;
 
 use arrow::datatypes::SchemaRef;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use crate::batch::ChunkId;
@@ -63,6 +64,8 @@ pub struct InputFile {
     pub size: u64,
     /// Identity of its bytes when it was planned.
     pub etag: Option<String>,
+    /// The columns of it that are read.
+    pub projection: ProjectionMask,
     /// Its footer, with what the reader needs to decode it.
     pub metadata: ArrowReaderMetadata,
     /// `key=value` folders on the way to it.
@@ -84,7 +87,7 @@ impl Plan {
         let columns = schema::check(job, preprocessor, &footers)?;
         let mut files = footers::open(footers, &columns)?;
         files.retain(|file| file.rows() > 0 || file.row_groups() > 0);
-        pages::locate(&mut files, &columns, chunk_rows).await?;
+        pages::locate(&mut files, chunk_rows).await?;
         let chunks = chunks::cut(&files, chunk_rows);
         Ok(Self {
             rows: files.iter().map(InputFile::rows).sum(),
@@ -100,12 +103,11 @@ impl Plan {
         let spans = chunk.spans.iter().map(|span| {
             let file = &self.files[span.file];
             let group = file.metadata.metadata().row_group(span.row_group);
-            let projection = self.columns.projection(file.metadata.parquet_schema());
             let leaves = group
                 .columns()
                 .iter()
                 .enumerate()
-                .filter(|(leaf, _)| projection.leaf_included(*leaf));
+                .filter(|(leaf, _)| file.projection.leaf_included(*leaf));
             let bytes: i64 = leaves
                 .map(|(_, column)| column.compressed_size() + column.uncompressed_size())
                 .sum();

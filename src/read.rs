@@ -125,7 +125,7 @@ fn decoder(plan: &Plan, span: &Span) -> Result<ParquetPushDecoder, ReadError> {
     let file = &plan.files[span.file];
     let whole = file.row_group_rows(span.row_group) == span.rows.len();
     let mut builder = ParquetPushDecoderBuilder::new_with_metadata(file.metadata.clone())
-        .with_projection(plan.columns.projection(file.metadata.parquet_schema()))
+        .with_projection(file.projection.clone())
         .with_row_groups(vec![span.row_group])
         .with_batch_size(span.rows.len().max(1));
     if !whole {

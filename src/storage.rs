@@ -345,6 +345,10 @@ impl Seam for StorageError {
                 _ => match Answer::of(source) {
                     Answer::Refused => ExitCode::StoragePermission,
                     Answer::NoBucket | Answer::PlainHttp => ExitCode::Config,
+                    // Replaced or removed while it was being read: its writer has not finished.
+                    Answer::Other if matches!(source, E::Precondition { .. } | E::NotFound { .. }) => {
+                        ExitCode::InputNotReady
+                    }
                     Answer::Other if place.starts_with("s3://") => ExitCode::StorageTransient,
                     Answer::Other => ExitCode::Disk,
                 },

@@ -1,6 +1,6 @@
 //! The columns of a run: which are read, which are carried to the output, and as what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::datatypes::{DataType, FieldRef};
 use parquet::arrow::ProjectionMask;
@@ -29,8 +29,9 @@ impl Columns {
 
     /// The projection of one file.
     pub fn projection(&self, schema: &SchemaDescriptor) -> ProjectionMask {
+        let read: HashSet<&str> = self.read.iter().map(String::as_str).collect();
         let roots = schema.root_schema().get_fields().iter().enumerate();
-        let wanted = roots.filter(|(_, field)| self.read.iter().any(|name| name == field.name()));
+        let wanted = roots.filter(|(_, field)| read.contains(field.name()));
         ProjectionMask::roots(schema, wanted.map(|(root, _)| root))
     }
 }

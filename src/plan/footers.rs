@@ -122,6 +122,7 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 name: footer.file.name,
                 size: footer.file.meta.size,
                 etag: footer.file.meta.e_tag,
+                projection: columns.projection(metadata.parquet_schema()),
                 metadata,
                 partition: footer.partition,
                 divisible: Vec::new(),

@@ -23,7 +23,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use tokio::runtime::Handle;
 
 use super::footers::{Fetch, from_storage};
-use super::{Columns, InputFile, PlanError};
+use super::{InputFile, PlanError};
 use crate::storage::Place;
 
 /// Bytes read around a page header: headers are about 50 bytes, or a few hundred with statistics of strings.
@@ -33,7 +33,7 @@ const WINDOW_BYTES: u64 = 4 * 1024;
 const CONCURRENT: usize = 16;
 
 /// Locates the pages of row groups that are larger than a chunk.
-pub(super) async fn locate(files: &mut [InputFile], columns: &Columns, chunk_rows: usize) -> Result<(), PlanError> {
+pub(super) async fn locate(files: &mut [InputFile], chunk_rows: usize) -> Result<(), PlanError> {
     for file in files {
         let groups = file.row_groups();
         let large: Vec<_> = (0..groups)
@@ -44,9 +44,8 @@ pub(super) async fn locate(files: &mut [InputFile], columns: &Columns, chunk_row
             continue;
         }
         let schema = file.metadata.parquet_schema();
-        let projection = columns.projection(schema);
         let leaves: Vec<_> = (0..schema.num_columns())
-            .filter(|&leaf| projection.leaf_included(leaf))
+            .filter(|&leaf| file.projection.leaf_included(leaf))
             .collect();
         let located = with_locations(file, &large, &leaves).await?;
         for &group in &large {
