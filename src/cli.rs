@@ -13,6 +13,7 @@ mod run;
 mod validate;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::{CommandFactory, Parser};
 
@@ -37,12 +38,14 @@ pub fn main() -> ExitCode {
         }
     };
     let context = Context::new(&cli.common);
-    match answer(cli.command, &context) {
-        Ok(exit) => exit,
-        Err(error) => {
+    match catch_unwind(AssertUnwindSafe(|| answer(cli.command, &context))) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
             context.report(&error);
             error.exit()
         }
+        // The panic hook has said what it was. The code of a panic by itself stands in no table.
+        Err(_) => ExitCode::Internal,
     }
 }
 

@@ -27,8 +27,10 @@ pub enum Event {
     },
     /// All chunks are in; the file is being closed, checked and published.
     Publishing,
-    /// Nothing more will come.
+    /// All is done; nothing more will come.
     Finished,
+    /// The run failed, for a reason that is told elsewhere; nothing more will come.
+    Failed,
 }
 
 /// Hears events.

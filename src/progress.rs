@@ -194,7 +194,7 @@ impl Monitor for Bar {
                     bar.reset_elapsed();
                 }
             }
-            Event::Finished => self.screen.show(None),
+            Event::Finished | Event::Failed => self.screen.show(None),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::args::{Common, Format, JobFile};
 use crate::clock::{Clock, SystemClock};
 use crate::document::Document;
 use crate::error::{Error, Seam};
-use crate::events::Monitor;
+use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
 use crate::machine::Machine;
 use crate::progress::{self, Screen};
@@ -168,8 +168,10 @@ impl Terminal<'_> {
             monitor: self.monitor.as_ref(),
             shutdown: &self.shutdown,
         });
-        // Also after an error, so that no bar stays on the terminal above the message.
-        self.monitor.hear(&crate::events::Event::Finished);
+        if done.is_err() {
+            // So that no bar stays on the terminal above the message.
+            self.monitor.hear(&Event::Failed);
+        }
         done
     }
 }

@@ -94,6 +94,11 @@ impl Monitor for Lines {
                 tally.scored = Some(tally.changed);
             }
             Event::Finished => self.end(),
+            Event::Failed => {
+                // A last line would say that so many rows were scored, and the error says what became of them.
+                locked(&self.shared.tally).is_written = true;
+                self.end();
+            }
         }
     }
 }
@@ -335,6 +340,16 @@ mod tests {
         let line = Tally::default().line(Duration::ZERO).unwrap();
         assert!((line.percent - 100.0).abs() < f64::EPSILON);
         assert_eq!(line.rows_per_second, None);
+    }
+
+    #[test]
+    fn failed_run_leaves_no_line() {
+        let lines = lines(seconds(60), |lines| {
+            lines.hear(&Event::Planned { rows: 30, chunks: 2 });
+            lines.hear(&scored(10, 0));
+            lines.hear(&Event::Failed);
+        });
+        assert!(lines.is_empty(), "{lines:?}");
     }
 
     #[test]
