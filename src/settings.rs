@@ -2,12 +2,14 @@
 //!
 //! A file of `configs/`, variables `BATCH_INFER_...` and flags become [`Settings`]. A flag wins over a variable, a variable
 //! over the file, the file over the default, and [`Shown`] says for each value which it was. The only file that reads the
-//! environment. Secrets are no settings: the store takes them from the environment itself.
+//! environment. Secrets are no settings: [`store_variables`] hands them to the store, and nothing else holds them.
 
 mod check;
 mod shown;
 mod spec;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,20 +20,25 @@ use crate::schema;
 
 pub use shown::{Setting, Shown};
 pub use spec::{
-    AUTO, CHOSEN, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, ProgressSpec, SettingsSpec,
-    SpoolSettings, StorageSettings, ThreadSettings,
+    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, ProgressSpec,
+    SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
 };
 
 /// What the names of our variables start with.
 const VARIABLE_PREFIX: &str = "BATCH_INFER_";
 
 /// Variables whose values must never be seen in a log. File names of tokens are no secrets.
-const SECRET_VARIABLES: [&str; 4] = [
+const SECRET_VARIABLES: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AWS_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SSE_CUSTOMER_KEY_BASE64",
 ];
+
+/// What the names of the variables start with that say how a bucket is reached.
+const STORE_PREFIX: &str = "AWS_";
 
 /// How jobs run here.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,6 +158,15 @@ pub fn no_color() -> bool {
 /// Values that must never be seen in a log.
 pub fn secrets() -> Vec<String> {
     SECRET_VARIABLES.into_iter().filter_map(environment).collect()
+}
+
+/// The variables that say how a bucket is reached, by name. Secrets are among them.
+#[expect(clippy::disallowed_methods, reason = "this is the door that the rule protects")]
+pub fn store_variables() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let all = std::env::vars_os().filter_map(text);
+    all.filter(|(name, value)| name.starts_with(STORE_PREFIX) && !value.is_empty())
+        .collect()
 }
 
 /// The variable of a key: `BATCH_INFER_LINE_CHUNK_ROWS` for `line.chunk_rows`.

@@ -3,6 +3,12 @@
 //! The only file that names S3 or the local file system of `object_store`. It holds no protocol: what is written in
 //! which order is decided by those who call it.
 
+mod client;
+mod credentials;
+mod error;
+mod failure;
+mod traffic;
+
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -11,17 +17,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
-use object_store::{
-    ClientOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart, coalesce_ranges,
-};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart, coalesce_ranges};
 
-use crate::error::Seam;
-use crate::exit::ExitCode;
 use crate::settings::StorageSettings;
 use crate::validate::Location;
+
+pub use self::error::StorageError;
+pub use self::failure::{Answer, Failure, Refusal};
+pub use self::traffic::{Counts, counts};
 
 /// Ranges closer together than this are fetched in one request: a gap of this size costs less than a second round trip.
 const COALESCE_BYTES: u64 = 512 * 1024;
@@ -38,23 +43,58 @@ const CONCURRENT_PIECES: usize = 4;
 /// A place in a store: a folder, a prefix or a file.
 #[derive(Debug, Clone)]
 pub struct Place {
-    store: Arc<dyn ObjectStore>,
+    door: Arc<Door>,
     path: Path,
     location: Location,
+}
+
+/// The ways into one store. On a local disk they are one.
+#[derive(Debug)]
+struct Door {
+    /// Reads, lists and heads.
+    reads: Arc<dyn ObjectStore>,
+    /// Data that is written; each request has the time that its size needs.
+    writes: Arc<dyn ObjectStore>,
+    /// Records of a few hundred bytes, read and written, which fail within seconds and wait behind no data.
+    #[expect(
+        dead_code,
+        reason = "the first records that cannot wait come with the state of a publish"
+    )]
+    control: Arc<dyn ObjectStore>,
+}
+
+impl Door {
+    fn to_disk() -> Self {
+        let disk: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new().with_fsync(true));
+        Self {
+            reads: Arc::clone(&disk),
+            writes: Arc::clone(&disk),
+            control: disk,
+        }
+    }
+
+    fn to_bucket(bucket: &str, settings: &StorageSettings) -> Result<Self, StorageError> {
+        let clients = client::clients(bucket, settings)?;
+        Ok(Self {
+            reads: clients.data_in,
+            writes: clients.data_out,
+            control: clients.control,
+        })
+    }
 }
 
 impl Place {
     /// Opens the store that holds the location. Nothing is read yet.
     pub fn open(location: &Location, settings: &StorageSettings) -> Result<Self, StorageError> {
-        let (store, path): (Arc<dyn ObjectStore>, Path) = match location {
-            Location::Local(path) => (Arc::new(LocalFileSystem::new().with_fsync(true)), local_path(path)?),
+        let (door, path) = match location {
+            Location::Local(path) => (Door::to_disk(), local_path(path)?),
             Location::S3 { bucket, prefix } => (
-                Arc::new(bucket_store(bucket, settings)?),
+                Door::to_bucket(bucket, settings)?,
                 Path::parse(prefix).map_err(|source| StorageError::from_store(prefix, source.into()))?,
             ),
         };
         Ok(Self {
-            store,
+            door: Arc::new(door),
             path,
             location: location.clone(),
         })
@@ -79,7 +119,7 @@ impl Place {
             },
         };
         Self {
-            store: Arc::clone(&self.store),
+            door: Arc::clone(&self.door),
             path,
             location,
         }
@@ -95,7 +135,7 @@ impl Place {
             },
         };
         Self {
-            store: Arc::clone(&self.store),
+            door: Arc::clone(&self.door),
             path,
             location,
         }
@@ -121,7 +161,7 @@ impl Place {
 
     /// Facts about the object at this place; `None` when there is none.
     pub async fn head(&self) -> Result<Option<ObjectMeta>, StorageError> {
-        match self.store.head(&self.path).await {
+        match self.door.reads.head(&self.path).await {
             Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             // A folder on a local disk is not an object.
@@ -132,13 +172,13 @@ impl Place {
 
     /// Every object below this place, in no particular order.
     pub async fn list(&self) -> Result<Vec<ObjectMeta>, StorageError> {
-        let listed = self.store.list(Some(&self.path)).try_collect().await;
+        let listed = self.door.reads.list(Some(&self.path)).try_collect().await;
         listed.map_err(|source| self.error(source))
     }
 
     /// Names of the folders directly below this place, sorted.
     pub async fn folders(&self) -> Result<Vec<String>, StorageError> {
-        match self.store.list_with_delimiter(Some(&self.path)).await {
+        match self.door.reads.list_with_delimiter(Some(&self.path)).await {
             Ok(listed) => {
                 let names = listed.common_prefixes.iter();
                 let mut names: Vec<_> = names.filter_map(|path| path.filename().map(str::to_owned)).collect();
@@ -152,7 +192,7 @@ impl Place {
 
     /// The whole object; `None` when there is none.
     pub async fn read(&self) -> Result<Option<Bytes>, StorageError> {
-        let answer = match self.store.get(&self.path).await {
+        let answer = match self.door.reads.get(&self.path).await {
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
         };
@@ -172,7 +212,7 @@ impl Place {
     async fn read_range(&self, range: Range<u64>, etag: Option<&str>) -> Result<Bytes, StorageError> {
         let expected = range.end - range.start;
         let options = GetOptions::new().with_range(Some(range.clone())).with_if_match(etag);
-        let answer = match self.store.get_opts(&self.path, options).await {
+        let answer = match self.door.reads.get_opts(&self.path, options).await {
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
         };
@@ -192,7 +232,7 @@ impl Place {
 
     /// Replaces the object in one step that no reader sees half of.
     pub async fn write(&self, bytes: Bytes) -> Result<(), StorageError> {
-        let written = self.store.put(&self.path, bytes.into()).await;
+        let written = self.door.writes.put(&self.path, bytes.into()).await;
         written.map(|_| ()).map_err(|source| self.error(source))
     }
 
@@ -209,7 +249,7 @@ impl Place {
             source.read_to_end(&mut bytes).map_err(failed)?;
             return self.write(bytes.into()).await;
         }
-        let upload = self.store.put_multipart(&self.path).await;
+        let upload = self.door.writes.put_multipart(&self.path).await;
         let mut upload = WriteMultipart::new_with_chunk_size(upload.map_err(|source| self.error(source))?, PIECE);
         let mut rest = size;
         while rest > 0 {
@@ -228,21 +268,6 @@ impl Place {
     }
 }
 
-fn bucket_store(bucket: &str, settings: &StorageSettings) -> Result<object_store::aws::AmazonS3, StorageError> {
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Some(region) = &settings.region {
-        builder = builder.with_region(region);
-    }
-    if settings.allow_http {
-        builder = builder.with_client_options(ClientOptions::new().with_allow_http(true));
-    }
-    let built = builder.build();
-    built.map_err(|source| StorageError::from_store(&format!("s3://{bucket}"), source))
-}
-
 /// The store's path of a file: absolute, whether or not the file exists yet.
 fn local_path(path: &FilePath) -> Result<Path, StorageError> {
     let absolute = std::path::absolute(path).map_err(|source| StorageError::Disk {
@@ -259,123 +284,4 @@ fn decoded(path: &Path) -> PathBuf {
         |_| PathBuf::from(path.as_ref()),
         |path| path.strip_prefix("/").map(FilePath::to_owned).unwrap_or(path),
     )
-}
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The store answered with an error, or not at all.
-    #[error("reach `{place}`")]
-    Store {
-        /// The object or prefix.
-        place: String,
-        /// What the store says.
-        source: object_store::Error,
-    },
-    /// The answer was shorter or longer than what was asked for.
-    #[error("`{place}` gave {found} bytes from offset {start}, expected {expected}")]
-    WrongLength {
-        /// The object.
-        place: String,
-        /// First byte asked for.
-        start: u64,
-        /// Bytes asked for.
-        expected: u64,
-        /// Bytes that came.
-        found: u64,
-    },
-    /// A local file could not be read or written.
-    #[error("use the local file `{}`", path.display())]
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-}
-
-impl StorageError {
-    fn from_store(place: &str, source: object_store::Error) -> Self {
-        Self::Store {
-            place: place.to_owned(),
-            source,
-        }
-    }
-}
-
-/// What a store's answer means, where the library has no variant of its own for it: listings, for one, come back as a generic error that
-/// only says so in its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// 401 or 403.
-    Refused,
-    /// The bucket does not exist.
-    NoBucket,
-    /// The endpoint is plain HTTP, and the client was not told that this is in order.
-    PlainHttp,
-    /// Anything else.
-    Other,
-}
-
-impl Answer {
-    fn of(error: &object_store::Error) -> Self {
-        let said = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
-            error.source()
-        });
-        let said: String = said.map(ToString::to_string).collect();
-        let signs = [
-            ("403 Forbidden", Self::Refused),
-            ("401 Unauthorized", Self::Refused),
-            ("<Code>NoSuchBucket</Code>", Self::NoBucket),
-            ("URL scheme is not allowed", Self::PlainHttp),
-        ];
-        let found = signs.into_iter().find(|(sign, _)| said.contains(sign));
-        found.map_or(Self::Other, |(_, answer)| answer)
-    }
-}
-
-impl Seam for StorageError {
-    fn exit(&self) -> ExitCode {
-        use object_store::Error as E;
-        match self {
-            Self::Store { place, source } => match source {
-                E::PermissionDenied { .. } | E::Unauthenticated { .. } => ExitCode::StoragePermission,
-                E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ExitCode::Config,
-                E::NotImplemented { .. } | E::NotSupported { .. } => ExitCode::StorageConditions,
-                _ => match Answer::of(source) {
-                    Answer::Refused => ExitCode::StoragePermission,
-                    Answer::NoBucket | Answer::PlainHttp => ExitCode::Config,
-                    // Replaced or removed while it was being read: its writer has not finished.
-                    Answer::Other if matches!(source, E::Precondition { .. } | E::NotFound { .. }) => {
-                        ExitCode::InputNotReady
-                    }
-                    Answer::Other if place.starts_with("s3://") => ExitCode::StorageTransient,
-                    Answer::Other => ExitCode::Disk,
-                },
-            },
-            Self::WrongLength { .. } => ExitCode::StorageTransient,
-            Self::Disk { .. } => ExitCode::Disk,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let Self::Store { source, .. } = self else {
-            return None;
-        };
-        let hint = match (source, Answer::of(source)) {
-            (object_store::Error::Precondition { .. }, _) => {
-                "the object was replaced while it was being read; run again once its writer has finished"
-            }
-            (_, Answer::NoBucket) => "check the bucket's name, and the endpoint and region that it is looked for at",
-            (_, Answer::PlainHttp) => {
-                "an endpoint without TLS is used only with [storage] allow_http = true or AWS_ALLOW_HTTP=true"
-            }
-            _ if self.exit() == ExitCode::StoragePermission => {
-                "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity, or the machine's role; \
-                 profiles in ~/.aws are not read"
-            }
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
 }

@@ -95,12 +95,33 @@ impl Default for LineSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSettings {
-    /// URL of the S3 service. Default: `AWS_ENDPOINT_URL`, else that of the region.
+    /// URL of the S3 service. Default: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, else that of the region.
     pub endpoint: Option<String>,
-    /// Region of the buckets. Default: `AWS_REGION`.
+    /// Region of the buckets. Default: `AWS_REGION`, `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
-    /// Whether a service without TLS may be used.
+    /// Whether a service without TLS may be used. One on this machine always may.
     pub allow_http: bool,
+    /// Where credentials come from.
+    pub credentials: CredentialSource,
+}
+
+/// Where credentials come from. The one that is chosen is used alone: where it fails, no other is tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialSource {
+    /// The first whose variables are set: `env`, `web_identity`, `pod_identity`, else `instance`.
+    #[default]
+    Auto,
+    /// A role by a token file: `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`.
+    WebIdentity,
+    /// A role of the container: `AWS_CONTAINER_CREDENTIALS_...`.
+    PodIdentity,
+    /// Keys: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, and `AWS_SESSION_TOKEN` where there is one.
+    Env,
+    /// The role of the machine.
+    Instance,
+    /// Requests are not signed, for public buckets.
+    None,
 }
 
 /// Where temporary files lie.

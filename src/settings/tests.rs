@@ -202,6 +202,7 @@ fn shown_settings_name_their_origins() {
 
     [storage]
     allow_http = false           # default
+    credentials = "auto"         # default
     # endpoint is not set        # default
     # region is not set          # default
 

@@ -166,6 +166,6 @@ fn service_that_does_not_answer_is_worth_another_try() {
 #[test]
 fn service_without_tls_needs_leave() {
     let fixture = JobFixture::new().job("model.registry", "'s3://lake/models'");
-    let run = reaching(fixture, "http://127.0.0.1:1").run();
+    let run = reaching(fixture, "http://store.example:9000").run();
     run.expect_refusal(ExitCode::Config).expect_said(&["allow_http"]);
 }
