@@ -27,6 +27,12 @@ use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::settings::LogFormat;
 
+/// Who names it in the level hears all that the library says.
+const STORE_LIBRARY: &str = "object_store";
+
+/// The library tells of each attempt that failed, at info. `storage` tells of it too, at debug, and counts it.
+const QUIET_RETRIES: &str = "object_store::client::retry=warn";
+
 /// Whether text may be coloured: on a terminal, unless `NO_COLOR` has a value.
 pub fn colour_wanted(stderr_is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     stderr_is_terminal && no_color.is_none_or(OsStr::is_empty)
@@ -77,12 +83,16 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
             level: level.to_owned(),
         });
     }
-    EnvFilter::builder()
+    let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|source| TelemetryError::Filter {
             level: level.to_owned(),
             source,
-        })
+        })?;
+    if level.contains(STORE_LIBRARY) {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive(QUIET_RETRIES.parse().expect("a target and a level")))
 }
 
 /// The log cannot be set.

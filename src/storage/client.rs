@@ -41,25 +41,29 @@ static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
 /// The clients of a bucket.
 pub(super) fn clients(bucket: &str, settings: &StorageSettings) -> Result<Clients, StorageError> {
     // Something is added when it is whole, so a panic elsewhere leaves nothing half done.
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let index = match made.iter().position(|made| made.settings == *settings) {
-        Some(index) => index,
-        None => {
-            made.push(Made {
-                settings: settings.clone(),
-                reach: Reach::new(settings, Variables::new(settings::store_variables()))?,
-                buckets: BTreeMap::new(),
-            });
-            made.len() - 1
-        }
-    };
-    let Made { reach, buckets, .. } = &mut made[index];
-    if let Some(clients) = buckets.get(bucket) {
-        return Ok(clients.clone());
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(made) = all.iter_mut().find(|made| made.settings == *settings) {
+        return made.clients(bucket);
     }
-    let clients = reach.clients(bucket, &Traffic::of_process())?;
-    buckets.insert(bucket.to_owned(), clients.clone());
+    let mut made = Made {
+        settings: settings.clone(),
+        reach: Reach::new(settings, &Variables::new(settings::store_variables()))?,
+        buckets: BTreeMap::new(),
+    };
+    let clients = made.clients(bucket)?;
+    all.push(made);
     Ok(clients)
+}
+
+impl Made {
+    fn clients(&mut self, bucket: &str) -> Result<Clients, StorageError> {
+        if let Some(clients) = self.buckets.get(bucket) {
+            return Ok(clients.clone());
+        }
+        let clients = self.reach.clients(bucket, &Traffic::of_process())?;
+        self.buckets.insert(bucket.to_owned(), clients.clone());
+        Ok(clients)
+    }
 }
 
 /// The variables of the environment that the store knows. It holds secrets, so it has no `Debug`.
@@ -89,7 +93,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn new(settings: &StorageSettings, variables: Variables) -> Result<Self, StorageError> {
+    pub(super) fn new(settings: &StorageSettings, variables: &Variables) -> Result<Self, StorageError> {
         let mut builder = AmazonS3Builder::new();
         let mut options = ClientOptions::new();
         for (_, key, value) in &variables.0 {
@@ -112,11 +116,11 @@ impl Reach {
         if settings.allow_http || endpoint.is_some_and(is_loopback) {
             options = options.with_allow_http(true);
         }
-        let source = Source::chosen(settings.credentials, &variables)?;
+        let source = Source::chosen(settings.credentials, variables)?;
         tracing::info!(source = source.name(), "credentials for buckets are chosen");
         let region = builder.get_config_value(&Key::Region);
         Ok(Self {
-            credentials: source.provider(&variables, region, options.clone())?,
+            credentials: source.provider(variables, region, options.clone())?,
             builder,
             options,
         })
@@ -196,7 +200,7 @@ mod tests {
     use object_store::ClientConfigKey;
     use object_store::aws::AmazonS3ConfigKey as Key;
 
-    use super::{Clients, Reach, Variables, is_loopback};
+    use super::{Clients, Lane, Reach, Variables, is_loopback};
     use crate::settings::StorageSettings;
 
     fn variables(variables: &[(&str, &str)]) -> Variables {
@@ -206,7 +210,7 @@ mod tests {
 
     fn reach(settings: &StorageSettings, named: &[(&str, &str)]) -> Reach {
         let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
-        Reach::new(settings, variables(&[&keys, named].concat())).unwrap()
+        Reach::new(settings, &variables(&[&keys, named].concat())).unwrap()
     }
 
     #[test]
@@ -259,6 +263,34 @@ mod tests {
     }
 
     #[test]
+    fn lanes_differ_in_how_long_they_wait() {
+        use object_store::ClientConfigKey::{ConnectTimeout, ReadTimeout, Timeout};
+        let named = [
+            ("AWS_TIMEOUT", "1h"),
+            ("AWS_READ_TIMEOUT", "1h"),
+            ("AWS_CONNECT_TIMEOUT", "1h"),
+        ];
+        let reach = reach(&StorageSettings::default(), &named);
+        let waits = |lane| {
+            let options = super::options(lane, reach.options.clone());
+            [ConnectTimeout, Timeout, ReadTimeout].map(|key| options.get_config_value(&key))
+        };
+        let seconds = |seconds: u64| Some(format!("{seconds}s"));
+        assert_eq!(waits(Lane::In), [seconds(5), seconds(30), seconds(10)]);
+        assert_eq!(waits(Lane::Out), [seconds(5), None, None]);
+        assert_eq!(waits(Lane::Control), [seconds(3), seconds(5), None]);
+        let tries = |lane| {
+            (
+                super::retries(lane).max_retries,
+                super::retries(lane).retry_timeout.as_secs(),
+            )
+        };
+        assert_eq!(tries(Lane::In), (10, 180));
+        assert_eq!(tries(Lane::Out), (10, 180));
+        assert_eq!(tries(Lane::Control), (3, 10));
+    }
+
+    #[test]
     fn this_machine_has_several_names() {
         for endpoint in [
             "http://127.0.0.1:9000",
@@ -274,7 +306,7 @@ mod tests {
             "http://localhost.example",
             "http://10.0.0.1",
             "http://[::2]",
-            "127.0.0.1:x",
+            "nothing of the kind",
         ] {
             assert!(!is_loopback(endpoint), "{endpoint}");
         }

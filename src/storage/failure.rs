@@ -202,6 +202,8 @@ impl Answer {
             }
             "InternalError" | "ServiceUnavailable" => Self::ServerError,
             "RequestTimeout" => Self::TimedOut,
+            // The object is not what is missing.
+            "NoSuchUpload" => Self::Other,
             _ => return None,
         })
     }

@@ -28,7 +28,7 @@ use self::quota::{Leave, Quota};
 use crate::clock::{Clock, SystemClock};
 
 /// What a write may take that carries nothing.
-const EMPTY_WRITE: Duration = Duration::from_secs(60);
+const EMPTY_WRITE: Duration = Duration::from_mins(1);
 
 /// A write may be this slow and no slower.
 const SLOWEST_BYTES_PER_SECOND: u64 = 5_000_000;

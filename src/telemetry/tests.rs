@@ -97,6 +97,20 @@ fn level_may_be_a_list_of_targets() {
 }
 
 #[test]
+fn retries_are_told_once_unless_the_library_is_asked() {
+    let retry = || tracing::info!(target: "object_store::client::retry", "backing off");
+    for (level, lines) in [("info", 0), ("debug", 0), ("info,object_store=info", 1)] {
+        assert_eq!(
+            logged(level, LogFormat::Text, false, retry).lines().count(),
+            lines,
+            "{level}"
+        );
+    }
+    let other = || tracing::info!(target: "object_store::aws", "seen");
+    assert_eq!(logged("info", LogFormat::Text, false, other).lines().count(), 1);
+}
+
+#[test]
 fn lone_word_that_is_no_level_is_refused() {
     let refusals: Vec<_> = ["inof", "loud", "a=b=c", "batch_infer=inof"]
         .into_iter()

@@ -51,17 +51,17 @@ impl Says {
     }
 
     /// What the client makes of it when an object is read.
-    fn to_read(self) -> StorageError {
+    fn when_read(self) -> StorageError {
         let error = block_on(self.store().get(&Path::from("a/b"))).unwrap_err();
         StorageError::from_store("s3://lake/a/b", error)
     }
 
-    fn to_list(self) -> StorageError {
+    fn when_listed(self) -> StorageError {
         let error = block_on(self.store().list(None).try_collect::<Vec<_>>()).unwrap_err();
         StorageError::from_store("s3://lake", error)
     }
 
-    fn to_create(self) -> StorageError {
+    fn when_created(self) -> StorageError {
         let put = self.store();
         let path = Path::from("a/b");
         let error = block_on(put.put_opts(&path, "x".into(), PutMode::Create.into())).unwrap_err();
@@ -90,110 +90,104 @@ impl HttpService for Says {
     }
 }
 
+/// Whatever was asked, it means the same.
+#[track_caller]
+fn expect(says: &Says, answer: Answer, exit: ExitCode) {
+    for error in [
+        says.clone().when_read(),
+        says.clone().when_listed(),
+        says.clone().when_created(),
+    ] {
+        assert_eq!((error.answer(), error.exit()), (Some(answer), exit), "{says:?}");
+    }
+}
+
 #[test]
 fn answers_of_a_bucket_are_sorted_by_what_is_to_be_done() {
     use Answer as A;
     use ExitCode as E;
     let table = [
-        (Says::code(404, "NoSuchKey"), A::Missing, E::InputNotReady),
-        (Says::code(412, "PreconditionFailed"), A::Changed, E::InputNotReady),
-        (Says::code(404, "NoSuchBucket"), A::NoBucket, E::Config),
-        (
-            Says::code(400, "AuthorizationHeaderMalformed"),
-            A::OtherRegion,
-            E::Config,
-        ),
-        (Says::code(301, "PermanentRedirect"), A::OtherRegion, E::Config),
-        (
-            Says::code(409, "ConditionalRequestConflict"),
-            A::Exists,
-            E::StorageTransient,
-        ),
-        (Says::code(429, "TooManyRequests"), A::Throttled, E::StorageTransient),
-        (Says::code(503, "SlowDown"), A::Throttled, E::StorageTransient),
-        (
-            Says::code(503, "ServiceUnavailable"),
-            A::ServerError,
-            E::StorageTransient,
-        ),
-        (Says::code(500, "InternalError"), A::ServerError, E::StorageTransient),
-        (
-            Says::Status(502, "<html>".to_owned()),
-            A::ServerError,
-            E::StorageTransient,
-        ),
-        (Says::Status(503, String::new()), A::Throttled, E::StorageTransient),
-        (Says::code(400, "RequestTimeout"), A::TimedOut, E::StorageTransient),
-        (Says::code(418, "Teapot"), A::Other, E::StorageTransient),
-        (
-            Says::code(403, "AccessDenied"),
-            A::Refused(Refusal::Forbidden),
-            E::StoragePermission,
-        ),
-        (
-            Says::Status(403, String::new()),
-            A::Refused(Refusal::Forbidden),
-            E::StoragePermission,
-        ),
-        (
-            Says::Status(401, String::new()),
-            A::Refused(Refusal::Forbidden),
-            E::StoragePermission,
-        ),
-        (
-            Says::code(403, "InvalidAccessKeyId"),
-            A::Refused(Refusal::UnknownKey),
-            E::StoragePermission,
-        ),
-        (
-            Says::code(403, "SignatureDoesNotMatch"),
-            A::Refused(Refusal::WrongSecret),
-            E::StoragePermission,
-        ),
-        (
-            Says::code(400, "ExpiredToken"),
-            A::Refused(Refusal::Expired),
-            E::StoragePermission,
-        ),
-        (
-            Says::code(403, "RequestTimeTooSkewed"),
-            A::Refused(Refusal::Clock),
-            E::StoragePermission,
-        ),
-        (Says::code(501, "NotImplemented"), A::Unsupported, E::StorageConditions),
-        (Says::Status(501, String::new()), A::Unsupported, E::StorageConditions),
-        (
-            Says::Nothing(HttpErrorKind::Timeout, "late"),
-            A::TimedOut,
-            E::StorageTransient,
-        ),
-        (
-            Says::Nothing(HttpErrorKind::Connect, "nobody"),
-            A::Connection,
-            E::StorageTransient,
-        ),
-        (
-            Says::Nothing(HttpErrorKind::Interrupted, "reset"),
-            A::Connection,
-            E::StorageTransient,
-        ),
-        (
-            Says::Nothing(HttpErrorKind::Unknown, "odd"),
-            A::Other,
-            E::StorageTransient,
-        ),
-        (Says::QuotaUsedUp, A::QuotaUsedUp, E::StorageTransient),
+        (404, "NoSuchKey", A::Missing, E::InputNotReady),
+        (404, "NoSuchUpload", A::Other, E::StorageTransient),
+        (404, "NoSuchBucket", A::NoBucket, E::Config),
+        (400, "AuthorizationHeaderMalformed", A::OtherRegion, E::Config),
+        (301, "PermanentRedirect", A::OtherRegion, E::Config),
+        (409, "ConditionalRequestConflict", A::Exists, E::StorageTransient),
+        (429, "TooManyRequests", A::Throttled, E::StorageTransient),
+        (503, "SlowDown", A::Throttled, E::StorageTransient),
+        (503, "ServiceUnavailable", A::ServerError, E::StorageTransient),
+        (500, "InternalError", A::ServerError, E::StorageTransient),
+        (400, "RequestTimeout", A::TimedOut, E::StorageTransient),
+        (418, "Teapot", A::Other, E::StorageTransient),
+        (501, "NotImplemented", A::Unsupported, E::StorageConditions),
     ];
-    for (says, answer, exit) in table {
-        for error in [says.clone().to_read(), says.clone().to_list(), says.clone().to_create()] {
-            assert_eq!((error.answer(), error.exit()), (Some(answer), exit), "{says:?}");
+    for (status, code, answer, exit) in table {
+        expect(&Says::code(status, code), answer, exit);
+    }
+    let table = [
+        (403, "AccessDenied", Refusal::Forbidden),
+        (403, "InvalidAccessKeyId", Refusal::UnknownKey),
+        (403, "SignatureDoesNotMatch", Refusal::WrongSecret),
+        (400, "ExpiredToken", Refusal::Expired),
+        (403, "RequestTimeTooSkewed", Refusal::Clock),
+    ];
+    for (status, code, refusal) in table {
+        expect(&Says::code(status, code), A::Refused(refusal), E::StoragePermission);
+    }
+}
+
+#[test]
+fn status_decides_where_there_is_no_code() {
+    let refused = Answer::Refused(Refusal::Forbidden);
+    for (status, answer, exit) in [
+        (401, refused, ExitCode::StoragePermission),
+        (403, refused, ExitCode::StoragePermission),
+        (404, Answer::Missing, ExitCode::InputNotReady),
+        (408, Answer::TimedOut, ExitCode::StorageTransient),
+        (409, Answer::Exists, ExitCode::StorageTransient),
+        (429, Answer::Throttled, ExitCode::StorageTransient),
+        (501, Answer::Unsupported, ExitCode::StorageConditions),
+        (502, Answer::ServerError, ExitCode::StorageTransient),
+        (503, Answer::Throttled, ExitCode::StorageTransient),
+    ] {
+        for body in ["", "<html>A proxy's page</html>"] {
+            expect(&Says::Status(status, body.to_owned()), answer, exit);
         }
     }
 }
 
 #[test]
+fn store_that_does_not_answer_is_worth_another_try() {
+    for (kind, answer) in [
+        (HttpErrorKind::Timeout, Answer::TimedOut),
+        (HttpErrorKind::Connect, Answer::Connection),
+        (HttpErrorKind::Request, Answer::Connection),
+        (HttpErrorKind::Interrupted, Answer::Connection),
+        (HttpErrorKind::Unknown, Answer::Other),
+    ] {
+        expect(&Says::Nothing(kind, "nothing"), answer, ExitCode::StorageTransient);
+    }
+    expect(&Says::QuotaUsedUp, Answer::QuotaUsedUp, ExitCode::StorageTransient);
+}
+
+#[test]
+fn condition_that_does_not_hold_means_another_thing_to_who_reads_and_who_creates() {
+    let says = Says::code(412, "PreconditionFailed");
+    let read = says.clone().when_read();
+    assert_eq!(
+        (read.answer(), read.exit()),
+        (Some(Answer::Changed), ExitCode::InputNotReady)
+    );
+    let create = says.when_created();
+    assert_eq!(
+        (create.answer(), create.exit()),
+        (Some(Answer::Exists), ExitCode::StorageTransient)
+    );
+}
+
+#[test]
 fn each_refusal_says_what_to_look_at() {
-    let hint = |status, code| Says::code(status, code).to_read().hint().unwrap();
+    let hint = |status, code| Says::code(status, code).when_read().hint().unwrap();
     assert!(hint(403, "RequestTimeTooSkewed").contains("clock"));
     assert!(hint(400, "ExpiredToken").contains("temporary credentials"));
     assert!(hint(403, "SignatureDoesNotMatch").contains("AWS_SECRET_ACCESS_KEY"));
@@ -204,20 +198,20 @@ fn each_refusal_says_what_to_look_at() {
 #[test]
 fn people_read_one_line_of_what_the_store_says() {
     let report = |error: StorageError| Error::from(error).to_string();
-    insta::assert_snapshot!(report(Says::code(403, "SignatureDoesNotMatch").to_read()), @r"
+    insta::assert_snapshot!(report(Says::code(403, "SignatureDoesNotMatch").when_read()), @r"
     error: reach `s3://lake/a/b`
       caused by: GET at store.example:9000: 403 Forbidden, SignatureDoesNotMatch: It is so.
       hint: check AWS_SECRET_ACCESS_KEY: it does not belong to AWS_ACCESS_KEY_ID
     ");
-    insta::assert_snapshot!(report(Says::Status(502, "<html>A proxy's page</html>".to_owned()).to_list()), @r"
+    insta::assert_snapshot!(report(Says::Status(502, "<html>A proxy's page</html>".to_owned()).when_listed()), @r"
     error: reach `s3://lake`
       caused by: GET at store.example:9000: 502 Bad Gateway
     ");
-    insta::assert_snapshot!(report(Says::Nothing(HttpErrorKind::Connect, "Connection refused").to_create()), @r"
+    insta::assert_snapshot!(report(Says::Nothing(HttpErrorKind::Connect, "Connection refused").when_created()), @r"
     error: reach `s3://lake/a/b`
       caused by: PUT at store.example:9000: Connection refused
     ");
-    insta::assert_snapshot!(report(Says::QuotaUsedUp.to_read()), @r"
+    insta::assert_snapshot!(report(Says::QuotaUsedUp.when_read()), @r"
     error: reach `s3://lake/a/b`
       caused by: GET at store.example:9000: the store has failed so often that the retry quota is used up
       hint: the store is down or overloaded; start again when it is well
@@ -242,7 +236,7 @@ fn retries_are_told_and_addresses_are_not() {
 #[test]
 fn long_messages_are_cut() {
     let long = format!("<Error><Code>A</Code><Message>{}</Message></Error>", "ä".repeat(1_000));
-    let text = Says::Status(400, long).to_read();
+    let text = Says::Status(400, long).when_read();
     let text = std::error::Error::source(&text).unwrap().to_string();
     assert!(text.chars().count() < 400 && text.ends_with("..."), "{text}");
 }

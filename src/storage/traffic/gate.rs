@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(fill(&gate).len(), WIDEST / 2 + 3);
         gate.narrow(seconds(131));
         gate.widen(seconds(140));
-        assert_eq!(fill(&gate).len(), (WIDEST / 2 + 3) / 2);
+        assert_eq!(fill(&gate).len(), 17);
         gate.widen(seconds(1_000_000));
         assert_eq!(fill(&gate).len(), WIDEST);
     }

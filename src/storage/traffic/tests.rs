@@ -148,7 +148,7 @@ fn request(method: Method) -> HttpRequest {
 }
 
 fn is_used_up(error: &HttpError) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<QuotaUsedUp>())
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<QuotaUsedUp>)
 }
 
 #[test]
@@ -253,8 +253,8 @@ fn request_holds_its_place_until_its_body_is_read_or_dropped() {
     assert_eq!(road.width(), 1);
     let second = road.ask(Lane::In).unwrap();
     let mut body = second.into_body();
-    let read = std::future::poll_fn(|cx| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx));
-    assert!(block_on(read).unwrap().is_ok());
+    let frame = std::future::poll_fn(|cx| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx));
+    assert!(block_on(frame).unwrap().is_ok());
     assert_eq!(road.width(), 1, "read to the end, though not dropped");
 }
 
@@ -299,7 +299,7 @@ fn body_that_breaks_is_a_failure_and_gives_its_place_back() {
 
 #[test]
 fn writes_have_the_time_that_their_size_needs() {
-    assert_eq!(time_for(0), Duration::from_secs(60));
+    assert_eq!(time_for(0), Duration::from_mins(1));
     assert_eq!(time_for(5_000_000), Duration::from_secs(61));
     assert_eq!(time_for(5_000_000_000), Duration::from_secs(1_060));
 }
