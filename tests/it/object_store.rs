@@ -153,6 +153,17 @@ fn credentials_that_are_refused_are_a_matter_of_permission() {
 }
 
 #[test]
+fn source_of_credentials_that_lacks_something_is_a_mistake_in_the_settings() {
+    let fixture = JobFixture::new().job("model.registry", "'s3://lake/models'");
+    let fixture = reaching(fixture, "http://127.0.0.1:1").setting("storage.credentials", "web_identity");
+    let run = fixture.run();
+    run.expect_refusal(ExitCode::Config).expect_said(&[
+        "web_identity",
+        "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not set",
+    ]);
+}
+
+#[test]
 fn service_that_does_not_answer_is_worth_another_try() {
     // Nothing listens on the first of all ports.
     let fixture = JobFixture::new()
