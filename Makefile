@@ -51,11 +51,21 @@ demo: debug ## score one date of sample_data with the fraud model and show the f
 	"$(binary)" head predictions/fraud-detector/date=$(date)/part-00000.parquet
 
 .PHONY: test
-test: readers debug ## run all tests: Rust, and the output read by DuckDB, Polars, PyArrow and pandas
+test: readers debug ## run all tests: Rust, the output in the hands of its readers, and a small campaign of failures
 	$(say) 'testing: Rust'
-	BATCH_INFER_READERS_PYTHON="$(READERS_VENV)/bin/python" $(CARGO) test --locked
+	BATCH_INFER_READERS_PYTHON="$(READERS_VENV)/bin/python" $(CARGO) test --locked --features failpoints
 	$(say) 'testing: the output in the hands of its readers'
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/readers
+	$(say) 'testing: killed, stopped, crowded, cut off and out of disk'
+	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/campaign
+
+# Sizes, seed and stores pass through: make campaign T1=1000 T4=5000 SEED=7 STORE=s3 MINUTES=30. Without sizes, the long ones.
+.PHONY: campaign
+campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks; takes hours, or MINUTES=30
+	$(say) 'campaign: killed, stopped, crowded, cut off and out of disk'
+	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py \
+		$(foreach test,T1 T2 T3 T4 T9,$(if $($(test)),$(test)=$($(test)))) \
+		$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: build
 build: libtorch ## build the release binary, $CARGO_TARGET_DIR/release/batch-infer
@@ -73,7 +83,8 @@ check: libtorch ## check format, lints, documentation, and one version of each c
 	$(say) 'checking: format'
 	$(CARGO) fmt --check
 	$(say) 'checking: lints; the first time reads all dependencies'
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features failpoints -- -D warnings
+	$(CARGO) clippy --locked --lib -- -D warnings
 	$(say) 'checking: documentation'
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
@@ -99,8 +110,8 @@ clean: ## remove what these targets made below this folder, and nothing outside 
 	rm -rf target .libtorch .libtorch.* .readers .readers.*
 	rm -rf predictions/fraud-detector predictions/fraud-detector.batch-infer
 
-# The binary of the dev profile, which the demo and the tests share.
+# The binary of the dev profile, which the demo and the tests share. It has the points at which tests kill it; a release has none.
 .PHONY: debug
 debug: libtorch
 	@[ -x "$(binary)" ] || printf '\n== compiling; the first time takes about 10 minutes on 2 cores\n'
-	$(CARGO) build --locked
+	$(CARGO) build --locked --features failpoints

@@ -8,20 +8,23 @@ use std::sync::Arc;
 
 use batch_infer::batch::{ChunkId, Part, StageTimes};
 use batch_infer::clock::SystemClock;
+use batch_infer::digest::sha256;
 use batch_infer::document::Document;
 use batch_infer::events::Silent;
 use batch_infer::infer::BATCH_ROWS;
 use batch_infer::infer::device::Device;
 use batch_infer::machine::Machine;
 use batch_infer::output::OutputSchema;
-use batch_infer::publish::Spool;
+use batch_infer::publish::{Spool, SpoolFolder, Stamp};
 use batch_infer::read;
-use batch_infer::run::{self, Surroundings};
+use batch_infer::records::{FORM, PlanModel, PlanRecord};
+use batch_infer::run::{self, Ready, Surroundings};
 use batch_infer::score::{Batches, forward};
 use batch_infer::settings;
 use batch_infer::shutdown::Shutdown;
 use batch_infer::validate::{self, Job};
 use batch_infer::write;
+use bytes::Bytes;
 use chrono::NaiveDate;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -30,6 +33,34 @@ fn job() -> Job {
         Document::open("job file", Path::new("jobs/fraud-detector.toml")).expect("run in the root of the clone");
     let date = NaiveDate::from_ymd_opt(2026, 11, 19).expect("a date");
     validate::read(&document, date).unwrap_or_else(|problems| unreachable!("{problems}"))
+}
+
+/// The plan's record, of which files are begun; only the first chunk is put into them.
+fn record(job: &Job, ready: &Ready, schema: &OutputSchema) -> PlanRecord {
+    let contract = ready.preprocessor.contract();
+    let rows = ready.plan.chunk(ChunkId(0)).rows;
+    PlanRecord {
+        v: FORM,
+        job: job.name.clone(),
+        date: job.date,
+        plan_id: ready.base_id.clone(),
+        base_id: ready.base_id.clone(),
+        generation: 0,
+        engine: "bench".to_owned(),
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        run_id: "bench".to_owned(),
+        inputs: Vec::new(),
+        model: PlanModel {
+            name: contract.name.clone(),
+            version: contract.version.clone(),
+            sha256: contract.sha256.clone(),
+        },
+        chunks: vec![rows],
+        total_rows: rows as u64,
+        parquet_schema: schema.message_type().expect("the output has a form in Parquet"),
+        arrow_schema: schema.arrow_schema(),
+        files: 1,
+    }
 }
 
 fn stages(criterion: &mut Criterion) {
@@ -111,22 +142,38 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("encode", |bench| {
         bench.iter(|| write::encode(&schema, contract, black_box(&batch.columns), &predictions));
     });
-    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    group.finish();
+    assembly(criterion, &job, &ready, &schema, bytes.into());
+}
+
+/// One part becomes one file.
+fn assembly(criterion: &mut Criterion, job: &Job, ready: &Ready, schema: &OutputSchema, bytes: Bytes) {
+    let rows = ready.plan.chunk(ChunkId(0)).rows;
+    let mut group = criterion.benchmark_group("line");
+    group.throughput(Throughput::Elements(rows as u64));
+    let folder = SpoolFolder::Sent(std::env::temp_dir());
+    let record = record(job, ready, schema);
+    let stamp = Stamp {
+        seq: 2,
+        plan_id: record.plan_id.clone(),
+        nonce: record.run_id.clone(),
+    };
     let part = Part {
         chunk: ChunkId(0),
-        bytes: bytes.into(),
+        sha256: sha256(&bytes),
+        bytes,
         rejects: None,
-        rows_in: chunk.rows,
-        rows_out: chunk.rows,
+        rows_in: rows,
+        rows_out: rows,
         rejected: Vec::new(),
         stages: StageTimes::default(),
     };
     group.bench_function("assemble", |bench| {
         bench.iter_batched(
-            || Spool::create(folder.path(), "bench.spool", &schema, &[]).expect("the folder is there"),
+            || Spool::create(&folder, &record, stamp.clone()).expect("the folder is there"),
             |mut spool| {
                 spool.append(&part)?;
-                spool.finish(chunk.rows as u64)
+                spool.finish()
             },
             BatchSize::PerIteration,
         );

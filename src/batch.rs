@@ -105,6 +105,8 @@ pub struct Part {
     pub chunk: ChunkId,
     /// A whole Parquet file.
     pub bytes: Bytes,
+    /// SHA-256 of it, hex.
+    pub sha256: String,
     /// Rejected rows; `None` when there are none.
     pub rejects: Option<RecordBatch>,
     /// Rows read.

@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         }
     };
     let context = Context::new(&cli.common);
-    match catch_unwind(AssertUnwindSafe(|| answer(cli.command, &context))) {
+    let ended = match catch_unwind(AssertUnwindSafe(|| answer(cli.command, &context))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {
             context.report(&error);
@@ -46,7 +46,10 @@ pub fn main() -> ExitCode {
         }
         // The panic hook has said what it was. The code of a panic by itself stands in no table.
         Err(_) => ExitCode::Internal,
-    }
+    };
+    // The process ends now, in the middle of whatever its threads do. A runtime that is taken down under them would only make them panic.
+    std::mem::forget(context);
+    ended
 }
 
 fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {

@@ -1,10 +1,11 @@
 //! The only door to time: wall time for what is written down, monotonic and processor time for what is measured.
 //!
-//! Everything that needs a time takes a [`Clock`], so that a test owns it. Nothing here sleeps.
+//! Everything that needs a time, or time to pass, takes a [`Clock`], so that a test owns it.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::{BoxFuture, FutureExt, ready};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -16,6 +17,8 @@ pub trait Clock: Send + Sync {
     fn thread_cpu(&self) -> Duration;
     /// Processor time that all threads of this process have used.
     fn process_cpu(&self) -> Duration;
+    /// Lets time pass without holding a thread.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// The machine's own clocks.
@@ -38,6 +41,11 @@ impl Clock for SystemClock {
 
     fn process_cpu(&self) -> Duration {
         clock(rustix::time::ClockId::ProcessCPUTime)
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        // Made when it is first waited for: before that there need be no runtime.
+        async move { tokio::time::sleep(time).await }.boxed()
     }
 }
 
@@ -68,6 +76,10 @@ impl Clock for FixedClock {
 
     fn process_cpu(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
     }
 }
 

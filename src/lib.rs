@@ -13,9 +13,11 @@
 // Words.
 pub mod batch;
 pub mod clock;
+pub mod digest;
 pub mod error;
 pub mod events;
 pub mod exit;
+pub mod failpoint;
 pub mod machine;
 pub mod shutdown;
 
@@ -29,6 +31,8 @@ pub mod validate;
 
 // Doors to the world.
 pub mod storage;
+pub mod records;
+pub mod hold;
 pub mod contract;
 pub mod registry;
 
@@ -40,8 +44,10 @@ pub mod infer;
 pub mod output;
 pub mod write;
 pub mod rejects;
+pub mod checkpoint;
 pub mod publish;
 pub mod score;
+
 pub mod pipeline;
 
 // The sentence, and what is said afterwards.

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
+use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::schema::printer::print_schema;
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;
@@ -105,21 +108,29 @@ impl OutputSchema {
         &self.lineage
     }
 
-    /// How a part is encoded.
-    pub fn part_properties(&self) -> WriterProperties {
-        self.properties().build()
+    /// The columns as a Parquet message type, from which a file of parts can be begun by any process.
+    pub fn message_type(&self) -> Result<String, SchemaError> {
+        let descriptor = ArrowSchemaConverter::new().convert(&self.part).map_err(SchemaError)?;
+        let mut text = Vec::new();
+        print_schema(&mut text, descriptor.root_schema());
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// How the columns are encoded.
-    pub fn properties(&self) -> WriterPropertiesBuilder {
-        let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
-        WriterProperties::builder()
-            .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_compression(Compression::ZSTD(level))
-            // A part is one row group; row groups are bounded by the size of a chunk.
-            .set_max_row_group_row_count(Some(usize::MAX))
-            .set_created_by(concat!("batch-infer ", env!("CARGO_PKG_VERSION")).to_owned())
+    /// The columns as Arrow keeps them in a Parquet footer.
+    pub fn arrow_schema(&self) -> String {
+        encode_arrow_schema(&self.logical)
     }
+}
+
+/// How the columns are encoded.
+pub fn properties() -> WriterPropertiesBuilder {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(level))
+        // A part is one row group; row groups are bounded by the size of a chunk.
+        .set_max_row_group_row_count(Some(usize::MAX))
+        .set_created_by(concat!("batch-infer ", env!("CARGO_PKG_VERSION")).to_owned())
 }
 
 /// A dictionary is a way to write a column, not a type that a reader should see.
@@ -198,6 +209,17 @@ fn unique(fields: &[FieldRef]) -> Result<(), NameError> {
         });
     }
     Ok(())
+}
+
+/// The columns have no form in Parquet.
+#[derive(Debug, thiserror::Error)]
+#[error("describe the output's columns in Parquet's terms")]
+pub struct SchemaError(#[source] ParquetError);
+
+impl Seam for SchemaError {
+    fn exit(&self) -> ExitCode {
+        ExitCode::Config
+    }
 }
 
 /// Two output columns of one name, or one that the path already carries.

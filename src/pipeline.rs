@@ -1,5 +1,7 @@
 //! The line: bytes are fetched ahead, chunks are scored on all cores, parts come out in the order of the input.
 //!
+//! Each part is kept as soon as it is scored, before it waits for its turn; a chunk that was kept earlier is read back instead of scored.
+//!
 //! The only file with channels. Memory is bounded by a budget in bytes that a chunk holds from before it is fetched until its part has been
 //! taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages know nothing of this.
 
@@ -7,21 +9,22 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use rayon::ThreadPool;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::batch::{ChunkId, Part, Stage};
+use crate::checkpoint::Checkpoint;
 use crate::clock::Elapsed;
 use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
-use crate::plan::Chunk;
 use crate::read;
 use crate::score::Scorer;
 use crate::shutdown::Shutdown;
@@ -50,30 +53,50 @@ pub struct Limits {
     pub memory: u64,
 }
 
-/// Scores every chunk and hands over the parts in order. The first error ends the line.
+/// Asked before a chunk is started; returns when it may be.
+pub type Gate = Box<dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
+
+/// What is to be done.
+pub struct Work {
+    /// Scores a chunk.
+    pub scorer: Arc<Scorer>,
+    /// Keeps it, or has it already.
+    pub checkpoint: Arc<Checkpoint>,
+    /// Chunks, in order.
+    pub chunks: Vec<ChunkId>,
+    /// Whether to start another.
+    pub gate: Gate,
+}
+
+/// Scores every chunk and hands over the parts in order. The first error ends the line. When the process is asked to stop, chunks that are
+/// being scored are kept, as far as `grace` allows.
 pub fn run(
-    scorer: &Arc<Scorer>,
+    work: Work,
     limits: Limits,
     runtime: &Handle,
     shutdown: &Shutdown,
+    grace: Duration,
     monitor: &dyn Monitor,
     mut take: impl FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let pool = pool(limits.threads)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = mpsc::channel();
-    let feeder = Feeder {
-        scorer: Arc::clone(scorer),
+    let chunks = work.chunks.clone();
+    let feeder = Arc::new(Feeder {
         room: Room::new(limits),
-        pool: Arc::new(pool),
-        stop: Arc::clone(&stop),
-        sender,
-    };
-    let feeding = runtime.spawn(feeder.feed());
-    let collected = collect(scorer.plan.chunks.len(), &receiver, shutdown, monitor, &mut take);
-    // Chunks that wait are dropped; those that are being scored come to their end and are not heard.
-    stop.store(true, Ordering::Relaxed);
+        pool: pool(limits.threads)?,
+        stop: AtomicBool::new(false),
+        in_hand: AtomicUsize::new(0),
+        runtime: runtime.clone(),
+        work,
+    });
+    let (sender, receiver) = mpsc::channel();
+    let feeding = runtime.spawn(Arc::clone(&feeder).feed(sender));
+    let collected = collect(&chunks, &receiver, shutdown, monitor, &mut take);
+    // Chunks that wait are dropped.
+    feeder.stop.store(true, Ordering::Relaxed);
     feeding.abort();
+    if shutdown.requested().is_some() {
+        feeder.finish_in_hand(grace);
+    }
     collected
 }
 
@@ -97,23 +120,24 @@ struct Scored {
 
 /// Receives parts as they are finished and hands them on in order.
 fn collect(
-    chunks: usize,
+    chunks: &[ChunkId],
     receiver: &Receiver<Scored>,
     shutdown: &Shutdown,
     monitor: &dyn Monitor,
     take: &mut impl FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut waiting: BTreeMap<ChunkId, (Part, Held)> = BTreeMap::new();
-    let mut next = ChunkId(0);
-    while next.0 < chunks {
+    let mut due = chunks.iter();
+    let mut next = due.next();
+    while let Some(&chunk) = next {
         shutdown.go_on()?;
         let scored = match receiver.recv_timeout(LOOK) {
             Ok(scored) => scored,
             Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Err(LineError::Lost { chunk: next }.into()),
+            Err(RecvTimeoutError::Disconnected) => return Err(LineError::Lost { chunk }.into()),
         };
         waiting.insert(scored.chunk, (scored.part?, scored.held));
-        while let Some((part, held)) = waiting.remove(&next) {
+        while let Some((part, held)) = next.and_then(|chunk| waiting.remove(chunk)) {
             let event = Event::Scored {
                 chunk: part.chunk,
                 rows_in: part.rows_in,
@@ -123,7 +147,7 @@ fn collect(
             take(part)?;
             drop(held);
             monitor.hear(&event);
-            next = ChunkId(next.0 + 1);
+            next = due.next();
         }
     }
     Ok(())
@@ -131,60 +155,97 @@ fn collect(
 
 /// Fetches chunks in order, a few at a time, and gives each to the pool.
 struct Feeder {
-    scorer: Arc<Scorer>,
+    work: Work,
     room: Room,
-    pool: Arc<ThreadPool>,
-    stop: Arc<AtomicBool>,
-    sender: Sender<Scored>,
+    pool: ThreadPool,
+    /// Whether chunks that wait are dropped.
+    stop: AtomicBool,
+    /// Chunks that are being scored or kept.
+    in_hand: AtomicUsize,
+    runtime: Handle,
+}
+
+/// A chunk before it is scored.
+struct Fetched {
+    chunk: ChunkId,
+    content: Result<Content, Error>,
+    wall: Duration,
+    held: Held,
+}
+
+/// What was found of a chunk.
+enum Content {
+    /// Its input.
+    Bytes(read::ChunkBytes),
+    /// Its part, which an earlier process has kept.
+    Kept(Box<Part>),
 }
 
 impl Feeder {
-    async fn feed(self) {
-        let fetches = stream::iter(0..self.scorer.plan.chunks.len()).map(|chunk| self.fetch(ChunkId(chunk)));
+    async fn feed(self: Arc<Self>, sender: Sender<Scored>) {
+        let fetches = stream::iter(self.work.chunks.clone()).map(|chunk| self.fetch(chunk));
         let mut fetches = fetches.buffered(CONCURRENT_FETCHES);
         while let Some(fetched) = fetches.next().await {
-            self.give(fetched);
+            let Fetched {
+                chunk,
+                content,
+                wall,
+                held,
+            } = fetched;
+            match content {
+                Ok(Content::Bytes(bytes)) => self.score(bytes, wall, held, sender.clone()),
+                // Nobody listens any more when another chunk has failed; so it is below.
+                Ok(Content::Kept(part)) => drop(sender.send(Scored {
+                    chunk,
+                    part: Ok(*part),
+                    held,
+                })),
+                Err(error) => drop(sender.send(Scored {
+                    chunk,
+                    part: Err(error),
+                    held,
+                })),
+            }
         }
     }
 
     async fn fetch(&self, id: ChunkId) -> Fetched {
-        let plan = &self.scorer.plan;
-        let chunk = plan.chunk(id);
-        let held = self.room.hold(plan.memory(chunk)).await;
-        let clock = &self.scorer.clock;
-        let start = clock.monotonic();
-        let bytes = self.bytes(chunk).await;
+        let Work { scorer, .. } = &self.work;
+        let held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
+        let start = scorer.clock.monotonic();
+        let content = self.content(id).await;
         Fetched {
             chunk: id,
-            bytes,
-            wall: clock.monotonic().saturating_sub(start),
+            content,
+            wall: scorer.clock.monotonic().saturating_sub(start),
             held,
         }
     }
 
-    async fn bytes(&self, chunk: &Chunk) -> Result<read::ChunkBytes, Error> {
-        let plan = &self.scorer.plan;
+    async fn content(&self, id: ChunkId) -> Result<Content, Error> {
+        if let Some(part) = self.work.checkpoint.load(id.0).await? {
+            return Ok(Content::Kept(Box::new(part)));
+        }
+        (self.work.gate)().await?;
+        let plan = &self.work.scorer.plan;
+        let chunk = plan.chunk(id);
         let ranges = read::ranges(plan, chunk)?;
-        Ok(read::fetch(plan, chunk, ranges).await?)
+        Ok(Content::Bytes(read::fetch(plan, chunk, ranges).await?))
     }
 
-    /// Scores the chunk on the pool; its result goes to the collector.
-    fn give(&self, fetched: Fetched) {
-        let scorer = Arc::clone(&self.scorer);
-        let sender = self.sender.clone();
-        let stop = Arc::clone(&self.stop);
+    /// Scores the chunk on the pool, keeps it, and gives it to the collector.
+    fn score(self: &Arc<Self>, bytes: read::ChunkBytes, wall: Duration, held: Held, sender: Sender<Scored>) {
+        let feeder = Arc::clone(self);
         // First in, first out: the chunk that is due first is scored first.
         self.pool.spawn_fifo(move || {
-            if stop.load(Ordering::Relaxed) {
+            feeder.in_hand.fetch_add(1, Ordering::AcqRel);
+            // Asked after it is counted, so that whoever waits for chunks in hand misses none.
+            if feeder.stop.load(Ordering::Acquire) {
+                feeder.in_hand.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
-            let Fetched {
-                chunk,
-                bytes,
-                wall,
-                held,
-            } = fetched;
-            let outcome = catch_unwind(AssertUnwindSafe(|| bytes.and_then(|bytes| scorer.score(bytes))));
+            let chunk = bytes.chunk();
+            let outcome = catch_unwind(AssertUnwindSafe(|| feeder.work.scorer.score(bytes)));
             let part = match outcome {
                 Ok(part) => part,
                 Err(panic) => Err(LineError::Panic {
@@ -201,17 +262,26 @@ impl Feeder {
                 part.stages.add(Stage::Fetch, fetch);
                 part
             });
-            // Nobody listens any more when another chunk has failed.
-            let _ = sender.send(Scored { chunk, part, held });
+            let runtime = feeder.runtime.clone();
+            runtime.spawn(async move {
+                let part = match part {
+                    Ok(part) => feeder.work.checkpoint.keep(part).await.map_err(Error::from),
+                    Err(error) => Err(error),
+                };
+                feeder.in_hand.fetch_sub(1, Ordering::AcqRel);
+                let _ = sender.send(Scored { chunk, part, held });
+            });
         });
     }
-}
 
-struct Fetched {
-    chunk: ChunkId,
-    bytes: Result<read::ChunkBytes, Error>,
-    wall: Duration,
-    held: Held,
+    /// Waits for chunks that are being scored or kept, so that the next run need not score them again.
+    fn finish_in_hand(&self, grace: Duration) {
+        let clock = &self.work.scorer.clock;
+        let until = clock.monotonic() + grace;
+        while self.in_hand.load(Ordering::Acquire) > 0 && clock.monotonic() < until {
+            std::thread::sleep(LOOK / 10);
+        }
+    }
 }
 
 /// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.

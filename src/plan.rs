@@ -26,7 +26,7 @@ use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
 pub use columns::Columns;
-pub use fingerprint::fingerprint;
+pub use fingerprint::{fingerprint, generation};
 pub use schema::Mismatch;
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.

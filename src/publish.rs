@@ -1,108 +1,71 @@
-//! Makes the parts of a run one file and shows it to readers in one step.
+//! Makes the parts of a plan the files of a partition and shows them to readers in one step.
 //!
-//! Until that step readers see the previous partition, or none. Nothing but finished data ever lies below the dataset's root: the file
-//! grows in the state folder, or in a local spool for a bucket, and is checked before it is published.
+//! Until that step readers see the previous version, or none. Nothing but finished data ever lies below the data set's root. The order of
+//! operations is what keeps the promise, however many processes run and whenever they are killed:
+//!
+//! 1. a run takes a slot in the log of its date (`decide::open`), which fences every run that came before;
+//! 2. its parts are put together and checked where nobody looks (`spool`);
+//! 3. it commits in the slot after its own (`decide::commit`): from here on it is decided what readers will see;
+//! 4. the files are put in place on the condition that nothing newer is there (`show`); whoever comes next does it if this process dies.
 
+mod decide;
+mod partition;
+mod rollforward;
+mod show;
 mod spool;
+mod stamp;
 
-use bytes::Bytes;
-use chrono::NaiveDate;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tracing::warn;
 
-pub use spool::{Spool, Spooled};
+pub use decide::{Fences, Standing, commit, open, settle_plan};
+pub use partition::{Partition, Shown};
+pub use rollforward::roll_forward;
+pub use show::{Showing, Visible};
+pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};
+pub use stamp::Stamp;
 
+use crate::checkpoint::CheckpointError;
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::storage::{Place, StorageError};
+use crate::storage::StorageError;
 
-/// Name of the one file of a partition. It is fixed, so that replacing a partition is replacing one object.
-pub const FILE: &str = "part-00000.parquet";
-
-/// Name of the marker that some readers wait for. It is empty: Polars refuses a folder with a marker that is not.
-const SUCCESS: &str = "_SUCCESS";
-
-/// Where a date's predictions go.
-#[derive(Debug, Clone)]
-pub struct Destination {
-    partition: Place,
-    state: Place,
-    marker: bool,
+/// Name of a partition's file. It is fixed, so that replacing a partition is replacing one object.
+pub fn file_name(number: usize) -> String {
+    format!("part-{number:05}.parquet")
 }
 
-impl Destination {
-    /// The partition of a date, and the records of its runs.
-    pub fn new(dataset: &Place, state: &Place, job: &str, date: NaiveDate, marker: bool) -> Self {
-        Self {
-            partition: dataset.join(&format!("date={date}")),
-            state: state.join(&format!("v1/{job}/date={date}")),
-            marker,
-        }
-    }
-
-    /// The file that readers open.
-    pub fn file(&self) -> Place {
-        self.partition.join(FILE)
-    }
-
-    /// The folder of the date's records.
-    pub fn state(&self) -> &Place {
-        &self.state
-    }
-
-    /// Shows the spooled file to readers, whole, in place of what was there. The rejects are kept first, so that a published partition
-    /// never lacks them.
-    pub async fn publish(
-        &self,
-        spooled: Spooled,
-        rejects: Option<Bytes>,
-        run_id: &str,
-    ) -> Result<Published, PublishError> {
-        let rejects = self.keep_rejects(rejects, run_id).await?;
-        let file = self.file();
-        let published = Published {
-            path: file.location().to_string(),
-            bytes: spooled.bytes,
-            rows: spooled.rows,
-            row_groups: spooled.row_groups,
-            sha256: spooled.sha256.clone(),
-            rejects,
-        };
-        match file.local() {
-            Some(path) => spooled.rename_to(path)?,
-            None => file.upload(spooled.path()).await?,
-        }
-        if self.marker
-            && let Err(error) = self.partition.join(SUCCESS).write(Bytes::new()).await
-        {
-            warn!(%error, "the date is published, and its marker could not be written");
-        }
-        Ok(published)
-    }
-
-    async fn keep_rejects(&self, rejects: Option<Bytes>, run_id: &str) -> Result<Option<String>, PublishError> {
-        let Some(bytes) = rejects else {
-            return Ok(None);
-        };
-        let place = self.state.join(&format!("rejects/{run_id}.parquet"));
-        place.write(bytes).await?;
-        Ok(Some(place.location().to_string()))
-    }
+/// True for the names that [`file_name`] gives.
+fn is_file_name(name: &str) -> bool {
+    let number = name
+        .strip_prefix("part-")
+        .and_then(|rest| rest.strip_suffix(".parquet"));
+    number.is_some_and(|number| number.len() == 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// A partition as readers see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Published {
-    /// The file.
+    /// The file, or the folder of several.
     pub path: String,
-    /// Its size.
+    /// Run that its rows name: the one that made the plan, which an earlier process may have been.
+    pub run_id: String,
+    /// Time that its rows carry: when the plan was made.
+    pub inference_timestamp: DateTime<Utc>,
+    /// Number of the publication in the log of its date.
+    pub seq: u64,
+    /// Number of the publication that it replaced.
+    pub replaced: Option<u64>,
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
     pub bytes: u64,
-    /// Its rows.
+    /// Their rows.
     pub rows: u64,
-    /// Its row groups.
+    /// Their row groups.
     pub row_groups: usize,
-    /// SHA-256 of it, hex.
-    pub sha256: String,
+    /// SHA-256 of each file, hex.
+    pub sha256: Vec<String>,
     /// File with the rows that were not scored, where there are any.
     pub rejects: Option<String>,
 }
@@ -148,6 +111,45 @@ pub enum PublishError {
         /// Rows found.
         found: u64,
     },
+    /// Something else wrote the file that would be replaced.
+    #[error("`{file}` was not written by this program")]
+    Foreign {
+        /// The file.
+        file: String,
+    },
+    /// Files would have to be added or removed one by one.
+    #[error("the partition `{partition}` has {found} data files and would have {wanted}")]
+    Layout {
+        /// The partition.
+        partition: String,
+        /// Files there.
+        found: usize,
+        /// Files of the new version.
+        wanted: usize,
+    },
+    /// A later run wants something else.
+    #[error("a later run took over the slot {slot} of the log")]
+    Superseded {
+        /// The slot in which this run could have committed.
+        slot: u64,
+    },
+    /// Another process decided on the same plan, and its data is not what this one has.
+    #[error("commit {seq} of another process decides what is published, and its data cannot be made again here")]
+    Decided {
+        /// Number of the commit.
+        seq: u64,
+    },
+    /// A part that was finished is gone.
+    #[error("the part of chunk {chunk} in `{plan}` is missing or damaged")]
+    Part {
+        /// The chunk.
+        chunk: usize,
+        /// The plan's folder.
+        plan: String,
+    },
+    /// A part could not be read back.
+    #[error(transparent)]
+    ReadBack(#[from] CheckpointError),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -162,6 +164,10 @@ impl Seam for PublishError {
                 _ => ExitCode::Internal,
             },
             Self::Rows { .. } | Self::Verify { .. } => ExitCode::Invariant,
+            Self::Foreign { .. } | Self::Layout { .. } => ExitCode::Config,
+            Self::Superseded { .. } => ExitCode::Superseded,
+            Self::Decided { .. } | Self::Part { .. } => ExitCode::Busy,
+            Self::ReadBack(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
     }
@@ -171,9 +177,24 @@ impl Seam for PublishError {
             Self::Disk { source, .. } if source.kind() == std::io::ErrorKind::CrossesDevices => {
                 Some("put `output.state` on the file system of `output.path`: publishing is a rename".to_owned())
             }
-            Self::Disk { .. } => {
-                Some("check free space and permissions of the folder; nothing was published".to_owned())
+            Self::Disk { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("make room; finished chunks are kept, and the next run goes on after them".to_owned())
             }
+            Self::Disk { .. } => Some("check free space and permissions; nothing was published".to_owned()),
+            Self::Foreign { .. } => Some(
+                "move it away, or let it be replaced with `output.adopt_foreign = true` (or --set output.adopt_foreign=true)"
+                    .to_owned(),
+            ),
+            Self::Layout { .. } => Some(
+                "readers would see doubled or missing rows for a moment; keep `output.files`, or accept it with --allow-nonatomic-replace"
+                    .to_owned(),
+            ),
+            Self::Superseded { .. } => {
+                Some("the later run publishes its own version; this one has nothing to do any more".to_owned())
+            }
+            Self::Decided { .. } => Some("run again: the next run brings what is decided to an end, or replaces it".to_owned()),
+            Self::Part { .. } => Some("run again: the chunk is scored again".to_owned()),
+            Self::ReadBack(error) => error.hint(),
             Self::Storage(error) => error.hint(),
             Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } => None,
         }

@@ -4,12 +4,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::contract::{Contract, ContractError, Feature};
+use crate::digest::sha256;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::storage::{Place, StorageError};
@@ -187,20 +186,6 @@ async fn required(place: &Place, file: &str) -> Result<Bytes, RegistryError> {
     let file = place.join(file);
     file.read().await?.ok_or_else(|| RegistryError::NoSuchFile {
         file: file.location().to_string(),
-    })
-}
-
-/// Hex SHA-256.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

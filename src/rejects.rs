@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
 use crate::batch::{BadRow, FeatureBatch};
@@ -72,9 +73,17 @@ pub fn encode(rejects: &[RecordBatch]) -> Result<Option<Bytes>, RejectsError> {
     Ok(Some(writer.into_inner()?.into()))
 }
 
-/// The rejects could not be encoded.
+/// Rejects that were encoded before.
+pub fn decode(bytes: Bytes) -> Result<RecordBatch, RejectsError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let schema = Arc::clone(reader.schema());
+    let batches: Vec<_> = reader.build()?.collect::<Result<_, _>>().map_err(ParquetError::from)?;
+    Ok(concat_batches(&schema, &batches).map_err(ParquetError::from)?)
+}
+
+/// The rejects could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("encode the rejected rows as Parquet")]
+#[error("hold the rejected rows as Parquet")]
 pub struct RejectsError(#[from] ParquetError);
 
 impl Seam for RejectsError {

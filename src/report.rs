@@ -1,6 +1,6 @@
 //! What a run did, for people and for machines.
 //!
-//! [`Tally`] adds up while parts come in; [`RunReport`] is what is shown, printed as JSON and kept in the state folder.
+//! [`Tally`] adds up while parts come in; [`RunReport`] is what is shown, printed as JSON and kept in the record of the publication.
 
 mod tally;
 mod text;
@@ -13,13 +13,14 @@ use serde::Serialize;
 pub use tally::{BudgetError, Tally};
 
 use crate::batch::Stage;
+use crate::clock::Clock;
 use crate::infer::device::Device;
+use crate::machine::Machine;
 use crate::pipeline::Limits;
-use crate::publish::{Destination, Published};
-use crate::run::Surroundings;
+use crate::publish::Published;
 use crate::score::Scorer;
 use crate::spec::Reason;
-use crate::storage::StorageError;
+use crate::storage::{self, Counts};
 use crate::validate::Job;
 
 /// What a run did.
@@ -47,7 +48,7 @@ pub struct RunReport {
     pub line: LineFacts,
     /// What each stage took, summed over threads.
     pub stages: Vec<StageFacts>,
-    /// When it started; the rows carry the same time.
+    /// When it started.
     pub started_at: DateTime<Utc>,
     /// Seconds from start to end.
     pub seconds: f64,
@@ -57,6 +58,8 @@ pub struct RunReport {
     pub rows_per_second: f64,
     /// Highest resident memory of the process.
     pub peak_memory_bytes: u64,
+    /// Requests to stores that failed and were sent again, by class.
+    pub retries: Counts,
     /// Version of this program.
     pub engine: &'static str,
 }
@@ -113,6 +116,8 @@ pub struct LineFacts {
     pub device: String,
     /// Chunks of the plan.
     pub chunks: usize,
+    /// Chunks that an earlier process had finished.
+    pub resumed_chunks: usize,
     /// Rows of a batch.
     pub batch_rows: usize,
     /// Chunks scored at a time.
@@ -134,21 +139,46 @@ pub struct StageFacts {
     pub cpu_seconds: f64,
 }
 
+/// What a report is made from.
+pub struct Made<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The run.
+    pub run_id: &'a str,
+    /// The plan.
+    pub plan_id: &'a str,
+    /// What scored.
+    pub scorer: &'a Scorer,
+    /// Where the model ran.
+    pub device: Device,
+    /// How much of the machine was used.
+    pub limits: Limits,
+    /// Threads of one operator.
+    pub intra_op_threads: usize,
+    /// Chunks that an earlier process had finished.
+    pub resumed_chunks: usize,
+    /// What readers see.
+    pub output: Published,
+    /// What was counted.
+    pub tally: &'a Tally,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The machine.
+    pub machine: &'a Machine,
+}
+
 impl RunReport {
     /// Puts together what is known at the end of a run.
-    #[expect(clippy::too_many_arguments, reason = "a report is about everything")]
-    pub fn of(
-        job: &Job,
-        run_id: &str,
-        scorer: &Scorer,
-        device: Device,
-        limits: Limits,
-        output: Published,
-        tally: &Tally,
-        around: &Surroundings<'_>,
-    ) -> Self {
+    pub fn of(made: Made<'_>) -> Self {
+        let Made {
+            job,
+            scorer,
+            tally,
+            clock,
+            ..
+        } = made;
         let contract = scorer.preprocessor.contract();
-        let seconds = around.clock.monotonic().saturating_sub(tally.monotonic).as_secs_f64();
+        let seconds = clock.monotonic().saturating_sub(tally.monotonic).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits than a float has")]
         let rows_per_second = tally.rows_in as f64 / seconds.max(f64::EPSILON);
         let stages = Stage::ALL.iter().map(|&stage| StageFacts {
@@ -159,8 +189,8 @@ impl RunReport {
         Self {
             job: job.name.clone(),
             date: job.date,
-            run_id: run_id.to_owned(),
-            plan_id: scorer.plan_id.clone(),
+            run_id: made.run_id.to_owned(),
+            plan_id: made.plan_id.to_owned(),
             outcome: Outcome::Published,
             rows: Rows {
                 read: tally.rows_in,
@@ -178,21 +208,23 @@ impl RunReport {
                 files: scorer.plan.files.len(),
                 bytes: scorer.plan.bytes,
             },
-            output,
+            output: made.output,
             line: LineFacts {
-                device: device.to_string(),
+                device: made.device.to_string(),
                 chunks: scorer.plan.chunks.len(),
+                resumed_chunks: made.resumed_chunks,
                 batch_rows: scorer.batch_rows,
-                threads: limits.threads,
-                intra_op_threads: around.settings.threads.intra_op.max(1),
-                memory_bytes: limits.memory,
+                threads: made.limits.threads,
+                intra_op_threads: made.intra_op_threads,
+                memory_bytes: made.limits.memory,
             },
             stages: stages.collect(),
             started_at: tally.started,
             seconds,
-            cpu_seconds: around.clock.process_cpu().as_secs_f64(),
+            cpu_seconds: clock.process_cpu().as_secs_f64(),
             rows_per_second,
-            peak_memory_bytes: around.machine.peak_resident().unwrap_or(0),
+            peak_memory_bytes: made.machine.peak_resident().unwrap_or(0),
+            retries: storage::counts(),
             engine: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -200,12 +232,5 @@ impl RunReport {
     /// The report for people.
     pub fn text(&self) -> String {
         text::render(self)
-    }
-
-    /// Keeps the report in the state folder.
-    pub async fn save(&self, destination: &Destination, run_id: &str) -> Result<(), StorageError> {
-        let place = destination.state().join(&format!("runs/{run_id}.json"));
-        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        place.write(text.into()).await
     }
 }

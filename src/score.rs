@@ -15,6 +15,7 @@ pub use forward::{Batches, forward};
 
 use crate::batch::{BadRow, FeatureBatch, Part, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
+use crate::digest::sha256;
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::infer::Model;
@@ -33,8 +34,6 @@ pub struct Scorer {
     pub job: Job,
     /// The plan.
     pub plan: Plan,
-    /// The plan's identity.
-    pub plan_id: String,
     /// The contract made ready.
     pub preprocessor: Preprocessor,
     /// The model.
@@ -86,10 +85,12 @@ impl Scorer {
         let (carried, predictions) = self.finite(&whole, screened.batch.columns, predictions, &mut bad)?;
         let bytes = write::encode(&self.schema, contract, &carried, &predictions)?;
         let rejects = rejects::batch(&self.job.keys, &whole, &bad).map_err(ScoreError::Screen)?;
+        let sha256 = sha256(&bytes);
         stages.add(Stage::Encode, encoding.stop());
 
         Ok(Part {
             chunk,
+            sha256,
             bytes: bytes.into(),
             rejects,
             rows_in,

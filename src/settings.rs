@@ -20,8 +20,8 @@ use crate::schema;
 
 pub use shown::{Setting, Shown};
 pub use spec::{
-    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, ProgressSpec,
-    SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
+    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
+    ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
 };
 
 /// What the names of our variables start with.
@@ -53,6 +53,14 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// Where temporary files lie.
     pub spool: SpoolSettings,
+    /// How long a run may take, and which part of it this process does.
+    pub run: RunSettings,
+    /// What happens when another process works at the same job and date.
+    pub lease: LeaseSettings,
+    /// How finished files are put in place.
+    pub publish: PublishSettings,
+    /// How records are kept.
+    pub state: StateSettings,
     /// What is said while it runs.
     pub log: LogSettings,
 }
@@ -73,6 +81,50 @@ pub struct LineSettings {
     pub batch_rows: usize,
     /// Bytes for data in work; `None`: a share of the memory limit.
     pub memory: Option<u64>,
+}
+
+/// How long a run may take, and which part of it this process does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSettings {
+    /// The intention that the run belongs to; `None`: one of its own.
+    pub key: Option<String>,
+    /// Processes that share the chunks of a date.
+    pub shards: usize,
+    /// Time after which a run stops.
+    pub max_runtime: Option<Duration>,
+    /// Time in which a run that is asked to stop finishes what it has in hand.
+    pub shutdown_grace: Duration,
+}
+
+/// What happens when another process works at the same job and date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseSettings {
+    /// What to do then.
+    pub on_busy: OnBusy,
+    /// How long it is waited for, after the time in which a dead one would be noticed.
+    pub busy_timeout: Duration,
+    /// How long a lease holds without a sign of life.
+    pub ttl: Duration,
+    /// Whether a lease is taken in a bucket.
+    pub enabled: bool,
+}
+
+/// How finished files are put in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishSettings {
+    /// Largest file that is sent to a bucket by one request, in bytes.
+    pub single_put_max: u64,
+}
+
+/// How records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSettings {
+    /// Whether a store without conditional writes may be used.
+    pub unsafe_single_writer: bool,
+    /// Whether the state may lie on a network file system.
+    pub allow_network_fs: bool,
+    /// How long chunks of plans are kept that are neither published nor in progress.
+    pub retention: Duration,
 }
 
 /// What is said while it runs.
@@ -148,6 +200,11 @@ pub fn show(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Shown, Error> {
     let document = document(file, environment, flags)?;
     let (spec, _) = read(&document)?;
     Ok(Shown::new(&spec, &document))
+}
+
+/// Number of this pod among those of an indexed Kubernetes job.
+pub fn completion_index() -> Option<String> {
+    environment("JOB_COMPLETION_INDEX")
 }
 
 /// True when `NO_COLOR` asks for plain text.

@@ -23,6 +23,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM, the machine or the cluster.
     Terminate,
+    /// No signal: the time that the run was given is over.
+    Deadline,
 }
 
 impl Signal {
@@ -31,6 +33,7 @@ impl Signal {
         match self {
             Self::Interrupt => ExitCode::Interrupted,
             Self::Terminate => ExitCode::Terminated,
+            Self::Deadline => ExitCode::Deadline,
         }
     }
 
@@ -39,6 +42,7 @@ impl Signal {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Deadline => "the end of the time allowed",
         }
     }
 }
@@ -138,6 +142,11 @@ impl Shutdown {
         }
     }
 
+    /// The error that says so; as for SIGTERM where there was no signal.
+    pub fn stopped(&self) -> Stopped {
+        Stopped(self.signal().unwrap_or(Signal::Terminate))
+    }
+
     /// Waits for the request; returns at once where it is set.
     pub async fn wait(&self) -> Signal {
         loop {
@@ -155,7 +164,8 @@ impl Shutdown {
         match self.state.signal.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Signal::Interrupt),
-            _ => Some(Signal::Terminate),
+            2 => Some(Signal::Terminate),
+            _ => Some(Signal::Deadline),
         }
     }
 }
@@ -164,6 +174,7 @@ fn encode(signal: Signal) -> u8 {
     match signal {
         Signal::Interrupt => 1,
         Signal::Terminate => 2,
+        Signal::Deadline => 3,
     }
 }
 
@@ -183,7 +194,7 @@ pub fn leave(exit: ExitCode) -> ! {
 
 /// The process was asked to stop.
 #[derive(Debug, Error)]
-#[error("stopped on {}; nothing was published", .0.name())]
+#[error("stopped on {}; finished chunks are kept, and the next run goes on after them", .0.name())]
 pub struct Stopped(Signal);
 
 impl Seam for Stopped {

@@ -26,6 +26,9 @@ pub const MAX_BAD_FRACTION: f64 = 0.0;
 /// The zone without gaps and repeated hours.
 pub const TIMEZONE: &str = "UTC";
 
+/// Names of files have five digits, and a partition of more files than this is a partition that nobody wants to open.
+pub const MOST_FILES: usize = 10_000;
+
 /// Offsets beyond a year are mistakes of sign or unit.
 const MAX_OFFSET_DAYS: i32 = 366;
 
@@ -90,12 +93,36 @@ pub struct OutputSpec {
     /// Where runs keep their records, beside the data set. Default: the path with `.batch-infer` after it.
     #[serde(default)]
     pub state: Option<String>,
-    /// Whether an empty file `_SUCCESS` stands beside the data once it is whole. Readers here do not need it.
-    #[serde(default)]
+    /// Whether an empty file `_SUCCESS` stands beside the data once it is whole. DuckDB, Polars, PyArrow, pandas and Spark do not need it.
+    #[serde(default = "success_marker")]
     pub success_marker: bool,
+    /// What happens when the date is published already.
+    #[serde(default)]
+    pub on_existing: OnExisting,
+    /// Files that a partition is divided into. One is replaced in one step everywhere; several only on a local disk, and in a bucket one
+    /// after the other, while `_SUCCESS` is away.
+    #[serde(default = "files")]
+    #[schemars(range(min = 1, max = MOST_FILES))]
+    pub files: usize,
+    /// Whether a file in the partition that something else wrote may be replaced.
+    #[serde(default)]
+    pub adopt_foreign: bool,
     /// Names of the columns that say where a prediction came from.
     #[serde(default)]
     pub columns: LineageNames,
+}
+
+/// What happens when the date is published already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExisting {
+    /// The same plan is not repeated; another one, such as a new model or corrected input, replaces it.
+    #[default]
+    SkipSame,
+    /// It is scored again and replaced, even by the same.
+    Replace,
+    /// The run fails with exit code 32.
+    Fail,
 }
 
 /// Names of the columns that say where a prediction came from; an empty name drops the column.
@@ -191,7 +218,7 @@ pub enum Action {
 }
 
 /// Why a row is bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
     /// A key column is null.
@@ -260,6 +287,14 @@ pub struct ScheduleSpec {
     /// with -1 and `date=2026-11-20` with 0.
     #[schemars(range(min = -MAX_OFFSET_DAYS, max = MAX_OFFSET_DAYS))]
     pub date_offset_days: i32,
+}
+
+fn success_marker() -> bool {
+    true
+}
+
+fn files() -> usize {
+    1
 }
 
 fn version() -> u32 {

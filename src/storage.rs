@@ -1,16 +1,18 @@
 //! The door to files and buckets: a [`Location`] becomes an object store and a path in it.
 //!
 //! The only file that names S3 or the local file system of `object_store`. It holds no protocol: what is written in
-//! which order is decided by those who call it.
+//! which order is decided by those who call it. Writes on a condition are in `storage/conditional.rs`.
 
 mod client;
+mod conditional;
 mod credentials;
 mod error;
 mod failure;
+mod multipart;
+mod patience;
 mod traffic;
 
-use std::fs::File;
-use std::io::Read;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -18,9 +20,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::{Path, PathPart};
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart, coalesce_ranges};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
 
+pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Version};
+pub use multipart::{Pieces, Upload};
+
+use self::conditional::Conditions;
+use crate::clock::{Clock, SystemClock};
+use crate::failpoint;
 use crate::settings::StorageSettings;
 use crate::validate::Location;
 
@@ -31,15 +40,6 @@ pub use self::traffic::{Counts, counts};
 /// Ranges closer together than this are fetched in one request: a gap of this size costs less than a second round trip.
 const COALESCE_BYTES: u64 = 512 * 1024;
 
-/// Size of one piece of an upload. A bucket takes 10,000 of them, so objects of up to 320 GB.
-const PIECE: usize = 32 * 1024 * 1024;
-
-/// The same as a size of a file.
-const PIECE_BYTES: u64 = PIECE as u64;
-
-/// Pieces on the way at a time.
-const CONCURRENT_PIECES: usize = 4;
-
 /// A place in a store: a folder, a prefix or a file.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -48,28 +48,33 @@ pub struct Place {
     location: Location,
 }
 
-/// The ways into one store. On a local disk they are one.
-#[derive(Debug)]
+/// The ways into one store.
 struct Door {
     /// Reads, lists and heads.
     reads: Arc<dyn ObjectStore>,
     /// Data that is written; each request has the time that its size needs.
     writes: Arc<dyn ObjectStore>,
     /// Records of a few hundred bytes, read and written, which fail within seconds and wait behind no data.
-    #[expect(
-        dead_code,
-        reason = "the first records that cannot wait come with the state of a publish"
-    )]
     control: Arc<dyn ObjectStore>,
+    /// Uploads in pieces, where the store knows them.
+    pieces: Option<Arc<dyn MultipartStore>>,
+    /// How the store takes conditions.
+    conditions: Conditions,
+    clock: Arc<dyn Clock>,
 }
 
 impl Door {
+    /// Files of this machine. Records are made durable; parts can be made again and need not be.
     fn to_disk() -> Self {
-        let disk: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new().with_fsync(true));
+        let lasting = Arc::new(LocalFileSystem::new().with_fsync(true));
+        let quick = Arc::new(LocalFileSystem::new());
         Self {
-            reads: Arc::clone(&disk),
-            writes: Arc::clone(&disk),
-            control: disk,
+            reads: quick.clone(),
+            writes: quick,
+            control: lasting,
+            pieces: None,
+            conditions: Conditions::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -77,9 +82,24 @@ impl Door {
         let clients = client::clients(bucket, settings)?;
         Ok(Self {
             reads: clients.data_in,
-            writes: clients.data_out,
+            writes: clients.data_out.clone(),
             control: clients.control,
+            pieces: Some(clients.data_out),
+            conditions: Conditions::default(),
+            clock: Arc::new(SystemClock),
         })
+    }
+
+    /// The same stores behind another door.
+    fn shared(&self) -> Self {
+        Self {
+            reads: Arc::clone(&self.reads),
+            writes: Arc::clone(&self.writes),
+            control: Arc::clone(&self.control),
+            pieces: self.pieces.clone(),
+            conditions: self.conditions.clone(),
+            clock: Arc::clone(&self.clock),
+        }
     }
 }
 
@@ -161,6 +181,10 @@ impl Place {
 
     /// Facts about the object at this place; `None` when there is none.
     pub async fn head(&self) -> Result<Option<ObjectMeta>, StorageError> {
+        self.insist(|| self.head_once()).await
+    }
+
+    async fn head_once(&self) -> Result<Option<ObjectMeta>, StorageError> {
         match self.door.reads.head(&self.path).await {
             Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -172,12 +196,22 @@ impl Place {
 
     /// Every object below this place, in no particular order.
     pub async fn list(&self) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.insist(|| self.list_once()).await
+    }
+
+    async fn list_once(&self) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.before("list")?;
         let listed = self.door.reads.list(Some(&self.path)).try_collect().await;
+        self.after("list");
         listed.map_err(|source| self.error(source))
     }
 
     /// Names of the folders directly below this place, sorted.
     pub async fn folders(&self) -> Result<Vec<String>, StorageError> {
+        self.insist(|| self.folders_once()).await
+    }
+
+    async fn folders_once(&self) -> Result<Vec<String>, StorageError> {
         match self.door.reads.list_with_delimiter(Some(&self.path)).await {
             Ok(listed) => {
                 let names = listed.common_prefixes.iter();
@@ -192,6 +226,10 @@ impl Place {
 
     /// The whole object; `None` when there is none.
     pub async fn read(&self) -> Result<Option<Bytes>, StorageError> {
+        self.insist(|| self.read_once()).await
+    }
+
+    async fn read_once(&self) -> Result<Option<Bytes>, StorageError> {
         let answer = match self.door.reads.get(&self.path).await {
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
@@ -205,7 +243,7 @@ impl Place {
 
     /// Ranges of an object whose `ETag` is still the given one, each of exactly the length asked for.
     pub async fn read_ranges(&self, ranges: &[Range<u64>], etag: Option<&str>) -> Result<Vec<Bytes>, StorageError> {
-        let fetch = |range: Range<u64>| self.read_range(range, etag);
+        let fetch = |range: Range<u64>| self.insist(move || self.read_range(range.clone(), etag));
         coalesce_ranges(ranges, fetch, COALESCE_BYTES).await
     }
 
@@ -232,39 +270,96 @@ impl Place {
 
     /// Replaces the object in one step that no reader sees half of.
     pub async fn write(&self, bytes: Bytes) -> Result<(), StorageError> {
+        self.insist(|| self.write_once(bytes.clone())).await
+    }
+
+    async fn write_once(&self, bytes: Bytes) -> Result<(), StorageError> {
+        self.before("put")?;
         let written = self.door.writes.put(&self.path, bytes.into()).await;
+        self.after("put");
         written.map(|_| ()).map_err(|source| self.error(source))
     }
 
-    /// Replaces the object by a file of this machine. A large one goes in pieces and appears when the last is in.
-    pub async fn upload(&self, file: &FilePath) -> Result<(), StorageError> {
-        let failed = |source| StorageError::Disk {
-            path: file.to_owned(),
+    /// As `write`, and asks the store afterwards whether all of it is there.
+    pub async fn write_checked(&self, bytes: Bytes) -> Result<(), StorageError> {
+        if self.local().is_some() {
+            return self.write(bytes).await;
+        }
+        self.insist(|| self.write_and_look(bytes.clone())).await
+    }
+
+    async fn write_and_look(&self, bytes: Bytes) -> Result<(), StorageError> {
+        let expected = bytes.len() as u64;
+        self.write(bytes).await?;
+        match self.look().await?.map_or(0, |seen| seen.size) {
+            found if found == expected => Ok(()),
+            found => Err(StorageError::WrongLength {
+                place: self.location.to_string(),
+                start: 0,
+                expected,
+                found,
+            }),
+        }
+    }
+
+    /// Removes the object; one that is not there is removed already.
+    pub async fn remove(&self) -> Result<(), StorageError> {
+        self.insist(|| self.remove_once()).await
+    }
+
+    async fn remove_once(&self) -> Result<(), StorageError> {
+        self.before("remove")?;
+        let removed = self.door.control.delete(&self.path).await;
+        self.after("remove");
+        match removed {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    /// The same place for what can be made again: on a local disk, writing it does not wait for the disk.
+    pub fn fleeting(&self) -> Self {
+        let mut place = self.clone();
+        if self.local().is_some() {
+            place.door = Arc::new(Door {
+                control: Arc::clone(&self.door.writes),
+                ..self.door.shared()
+            });
+        }
+        place
+    }
+
+    /// Takes conditions as the store of another place was found to.
+    pub fn takes_conditions_like(&self, other: &Self) {
+        self.door.conditions.follow(&other.door.conditions);
+    }
+
+    /// The time, as whoever uses this place should wait.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.door.clock
+    }
+
+    fn before(&self, operation: &str) -> Result<(), StorageError> {
+        failpoint::before(operation, self.path.as_ref()).map_err(|source| StorageError::Disk {
+            path: PathBuf::from(self.location.to_string()),
             source,
-        };
-        let mut source = File::open(file).map_err(failed)?;
-        let size = source.metadata().map_err(failed)?.len();
-        if size <= PIECE_BYTES {
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-            source.read_to_end(&mut bytes).map_err(failed)?;
-            return self.write(bytes.into()).await;
-        }
-        let upload = self.door.writes.put_multipart(&self.path).await;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload.map_err(|source| self.error(source))?, PIECE);
-        let mut rest = size;
-        while rest > 0 {
-            let mut piece = vec![0; usize::try_from(rest.min(PIECE_BYTES)).unwrap_or(0)];
-            source.read_exact(&mut piece).map_err(failed)?;
-            rest -= piece.len() as u64;
-            let ready = upload.wait_for_capacity(CONCURRENT_PIECES).await;
-            ready.map_err(|source| self.error(source))?;
-            upload.put(piece.into());
-        }
-        upload.finish().await.map(|_| ()).map_err(|source| self.error(source))
+        })
+    }
+
+    fn after(&self, operation: &str) {
+        failpoint::after(operation, self.path.as_ref());
     }
 
     fn error(&self, source: object_store::Error) -> StorageError {
         StorageError::from_store(&self.location.to_string(), source)
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door")
+            .field("reads", &self.reads)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
-use crate::spec::{Action, JobSpec, ModelSpec, NAME_PATTERN, Reason, RowsSpec, VERSION};
+use crate::spec::{Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnExisting, Reason, RowsSpec, VERSION};
 
 pub use columns::LineageColumns;
 pub use location::Location;
@@ -45,6 +45,12 @@ pub struct Job {
     pub state: Location,
     /// Whether an empty `_SUCCESS` is written beside the data.
     pub success_marker: bool,
+    /// What happens when the date is published already.
+    pub on_existing: OnExisting,
+    /// Files that the partition is divided into.
+    pub files: usize,
+    /// Whether a file that something else wrote may be replaced.
+    pub adopt_foreign: bool,
     /// Columns that say where a prediction came from.
     pub lineage: LineageColumns,
     /// What happens to rows that cannot be scored.
@@ -79,6 +85,10 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
     identity(spec, &mut found);
     model(&spec.model, &mut found);
     rows(&spec.rows, &mut found);
+    if !(1..=MOST_FILES).contains(&spec.output.files) {
+        let fault = format!("is {}, expected 1 to {MOST_FILES}", spec.output.files);
+        found.push(Problem::new("output.files", fault));
+    }
     let lineage = LineageColumns::from_names(&spec.output.columns);
     columns::check(spec, &lineage, &mut found);
     let schedule = spec.schedule.as_ref();
@@ -100,6 +110,9 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         output: places.output,
         state: places.state,
         success_marker: spec.output.success_marker,
+        on_existing: spec.output.on_existing,
+        files: spec.output.files,
+        adopt_foreign: spec.output.adopt_foreign,
         lineage,
         rows: spec.rows.clone(),
         schedule,

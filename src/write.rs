@@ -20,7 +20,7 @@ use crate::batch::Predictions;
 use crate::contract::{Contract, Output, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::output::{Lineage, OutputSchema, is_scalar};
+use crate::output::{self, Lineage, OutputSchema, is_scalar};
 
 /// Encodes the rows of one chunk.
 pub fn encode(
@@ -30,7 +30,7 @@ pub fn encode(
     predictions: &Predictions,
 ) -> Result<Vec<u8>, WriteError> {
     let batch = batch(schema, contract, carried, predictions)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(schema.part_properties()))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(output::properties().build()))?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?)
 }

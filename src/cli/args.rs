@@ -6,6 +6,8 @@ use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::run::Shard;
+
 /// Scores a date's partition of Parquet features with a TorchScript model and publishes it whole.
 #[derive(Debug, Parser)]
 #[command(name = "batch-infer", version, about, max_term_width = 100)]
@@ -98,6 +100,29 @@ pub(super) struct RunArgs {
     /// Looks at everything, loads and tries the model, scores nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Scores and publishes again what is published already
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Scores one of N parts of the date; the process that finds all parts finished publishes
+    #[arg(long, value_name = "I/N", value_parser = shard, env = "BATCH_INFER_SHARD")]
+    pub(super) shard: Option<Shard>,
+    /// What to do while another process works on the job and date: wait, skip or fail
+    #[arg(long, value_name = "WHAT")]
+    pub(super) on_busy: Option<String>,
+    /// Time after which the run stops, such as 2h; finished chunks are kept
+    #[arg(long, value_name = "TIME")]
+    pub(super) max_runtime: Option<String>,
+    /// Names the intention that this process belongs to; all processes with one key are one run
+    #[arg(long, value_name = "KEY")]
+    pub(super) run_key: Option<String>,
+    /// Lets the number of a partition's files change in a bucket, where readers see each step of it
+    #[arg(long)]
+    pub(super) allow_nonatomic_replace: bool,
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    Shard::parse(text)
+        .ok_or_else(|| "expected I/N, the number of the part from 0 and the number of parts, such as 0/4".to_owned())
 }
 
 #[derive(Debug, Args)]

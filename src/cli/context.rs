@@ -17,13 +17,21 @@ use crate::exit::ExitCode;
 use crate::machine::Machine;
 use crate::progress::{self, Screen};
 use crate::run::Surroundings;
-use crate::settings::{self, LogFormat, Settings, Shown};
+use crate::settings::{self, Flag, LogFormat, Settings, Shown};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Redacting, Redactor};
 use crate::validate::{self, Job};
 
 /// Threads that wait for stores. They only pass bytes on, so two serve any number of cores.
 const IO_THREADS: usize = 2;
+
+/// The flag `--device` as a setting.
+pub(super) fn device_flag(device: Option<&str>) -> Vec<Flag<'_>> {
+    device
+        .map(|device| ("--device", "device.kind", device))
+        .into_iter()
+        .collect()
+}
 
 /// What the commands share.
 pub(super) struct Context {
@@ -53,11 +61,8 @@ impl Context {
     }
 
     /// The settings in force: flag over environment over file over default.
-    pub(super) fn settings(&self, device: Option<&str>) -> Result<Settings, Error> {
-        let mut flags = Vec::new();
-        if let Some(device) = device {
-            flags.push(("--device", "device.kind", device));
-        }
+    pub(super) fn settings(&self, flags: &[Flag<'_>]) -> Result<Settings, Error> {
+        let mut flags = flags.to_vec();
         if self.quiet {
             flags.push(("--quiet", "log.level", "warn"));
             flags.push(("--quiet", "log.progress", "off"));

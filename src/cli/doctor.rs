@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::args::{DoctorArgs, JobFile};
-use super::context::{Context, Terminal};
+use super::context::{Context, Terminal, device_flag};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::infer::device::{libtorch_folder, resolve};
@@ -36,7 +36,7 @@ enum State {
 }
 
 pub(super) fn doctor(args: &DoctorArgs, context: &Context) -> Result<ExitCode, Error> {
-    let settings = context.settings(args.device.as_deref())?;
+    let settings = context.settings(&device_flag(args.device.as_deref()))?;
     let terminal = context.terminal(&settings)?;
     let mut findings = machine(&Machine::here());
     findings.extend(libtorch());

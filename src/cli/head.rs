@@ -13,7 +13,7 @@ use crate::storage::Place;
 use crate::validate::Location;
 
 pub(super) fn head(args: &HeadArgs, context: &Context) -> Result<ExitCode, Error> {
-    let settings = context.settings(None)?;
+    let settings = context.settings(&[])?;
     let location = Location::parse("path", &args.path).map_err(|problem| HeadError::Path {
         path: args.path.clone(),
         reason: problem.to_string(),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::args::{ModelArgs, ModelCommand, VerifyArgs, VersionArgs};
-use super::context::Context;
+use super::context::{Context, device_flag};
 use crate::contract::{Contract, Feature, Verdict};
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
@@ -26,7 +26,7 @@ pub(super) fn model(args: &ModelArgs, context: &Context) -> Result<ExitCode, Err
 }
 
 fn registry(path: &str, context: &Context) -> Result<Registry, Error> {
-    let settings = context.settings(None)?;
+    let settings = context.settings(&[])?;
     let location = Location::parse("registry", path).map_err(|problem| RegistryPath {
         path: path.to_owned(),
         reason: problem.to_string(),
@@ -148,7 +148,7 @@ fn decision(contract: &Contract) -> String {
 }
 
 fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
-    let mut settings = context.settings(args.device.as_deref())?;
+    let mut settings = context.settings(&device_flag(args.device.as_deref()))?;
     if args.device.is_none() {
         settings.device.kind = DeviceRequest::Cpu;
     }

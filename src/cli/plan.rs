@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::args::JobArgs;
-use super::context::Context;
+use super::context::{Context, device_flag};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::infer::device::Device;
@@ -46,7 +46,7 @@ pub(super) fn dry_run(args: &JobArgs, context: &Context) -> Result<ExitCode, Err
 }
 
 fn look(args: &JobArgs, context: &Context, load: bool) -> Result<ExitCode, Error> {
-    let settings = context.settings(args.device.as_deref())?;
+    let settings = context.settings(&device_flag(args.device.as_deref()))?;
     let terminal = context.terminal(&settings)?;
     let job = context.job(&args.file, args.date)?;
     let facts = terminal.around(&settings, |around| {
@@ -71,7 +71,7 @@ impl PlanFacts {
         Self {
             job: job.name.clone(),
             date: job.date.to_string(),
-            plan_id: ready.plan_id.clone(),
+            plan_id: ready.base_id.clone(),
             model: contract.name.clone(),
             version: contract.version.clone(),
             sha256: contract.sha256.clone(),

@@ -21,7 +21,7 @@ struct Validated {
 }
 
 pub(super) fn validate(args: &ValidateArgs, context: &Context) -> Result<ExitCode, Error> {
-    let settings = context.settings(None)?;
+    let settings = context.settings(&[])?;
     let job = context.job(&args.file, args.date.unwrap_or(ANY_DATE))?;
     let mut facts = Validated {
         job: job.name.clone(),

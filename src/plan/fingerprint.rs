@@ -6,7 +6,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Plan;
-use crate::registry::{ModelArtifact, hex};
+use crate::digest::hex;
+use crate::registry::ModelArtifact;
 use crate::spec::RowsSpec;
 use crate::validate::Job;
 
@@ -24,6 +25,7 @@ struct Identity<'a> {
     rows: &'a RowsSpec,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
+    files: usize,
     model: Model<'a>,
     engine: String,
 }
@@ -61,6 +63,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
         rows: &job.rows,
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
+        files: job.files,
         model: Model {
             name: &artifact.contract.name,
             version: &artifact.contract.version,
@@ -75,4 +78,12 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
     };
     let text = serde_json::to_vec(&identity).expect("strings and numbers become JSON");
     hex(&Sha256::digest(&text)[..KEPT_BYTES])
+}
+
+/// The identity of a plan that is done again on purpose; the first time it is the plan's own.
+pub fn generation(base_id: &str, generation: u32) -> String {
+    match generation {
+        0 => base_id.to_owned(),
+        again => hex(&Sha256::digest(format!("{base_id}:{again}"))[..KEPT_BYTES]),
+    }
 }

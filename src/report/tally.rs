@@ -41,6 +41,19 @@ impl Tally {
         }
     }
 
+    /// Begins to count rows again, from the same start; what was done has been done.
+    pub fn again(&self) -> Self {
+        Self {
+            started: self.started,
+            monotonic: self.monotonic,
+            rows_in: 0,
+            rows_out: 0,
+            rejected: BTreeMap::new(),
+            rejects: Vec::new(),
+            stages: self.stages,
+        }
+    }
+
     /// Adds a part.
     pub fn add(&mut self, part: Part) {
         self.rows_in += part.rows_in as u64;

@@ -58,11 +58,15 @@ pub(super) fn render(report: &RunReport) -> String {
     line(
         "line",
         format!(
-            "{}, {} threads x {} intra-op, {} chunks, batches of {} rows",
+            "{}, {} threads x {} intra-op, {} chunks{}, batches of {} rows",
             report.line.device,
             report.line.threads,
             report.line.intra_op_threads,
             report.line.chunks,
+            match report.line.resumed_chunks {
+                0 => String::new(),
+                resumed => format!(" ({resumed} finished before)"),
+            },
             report.line.batch_rows
         ),
     );

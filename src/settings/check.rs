@@ -4,9 +4,17 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::spec::{AUTO, FormatSpec, LogSpec, ProgressSpec, SettingsSpec, StorageSettings};
-use super::{DeviceRequest, DeviceSettings, LineSettings, LogFormat, LogSettings, ProgressMode, Settings};
+use super::spec::{
+    AUTO, FormatSpec, LeaseSpec, LogSpec, ProgressSpec, RunSpec, SINGLE_PUT_LIMIT, SettingsSpec, StorageSettings,
+};
+use super::{
+    DeviceRequest, DeviceSettings, LeaseSettings, LineSettings, LogFormat, LogSettings, ProgressMode, PublishSettings,
+    RunSettings, Settings, StateSettings,
+};
 use crate::problem::{Problem, kept, listed, meant};
+
+/// Longest key of a run: it stands in records and messages.
+const LONGEST_KEY: usize = 200;
 
 /// Names of the levels of the log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -19,8 +27,16 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     let level = kept(level(&spec.log.level), &mut found);
     let interval = kept(interval(&spec.log.interval), &mut found);
     let storage = kept(storage(spec.storage), &mut found);
+    let run = kept(run(spec.run), &mut found);
+    let lease = lease(&spec.lease, &mut found);
+    let single_put_max = kept(single_put_max(&spec.publish.single_put_max), &mut found);
+    let retention = kept(time("state.retention", &spec.state.retention), &mut found);
     let (Some(kind), Some(memory), Some(level), Some(interval), Some(storage)) =
         (kind, memory, level, interval, storage)
+    else {
+        return Err(found);
+    };
+    let (Some(run), Some(lease), Some(single_put_max), Some(retention)) = (run, lease, single_put_max, retention)
     else {
         return Err(found);
     };
@@ -34,6 +50,14 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
         },
         storage,
         spool: spec.spool,
+        run,
+        lease,
+        publish: PublishSettings { single_put_max },
+        state: StateSettings {
+            unsafe_single_writer: spec.state.unsafe_single_writer,
+            allow_network_fs: spec.state.allow_network_fs,
+            retention,
+        },
         log: LogSettings {
             level,
             format: format(&spec.log),
@@ -82,11 +106,68 @@ fn level(text: &str) -> Result<String, Problem> {
 }
 
 fn interval(text: &str) -> Result<Duration, Problem> {
-    match humantime::parse_duration(text) {
-        Ok(interval) if !interval.is_zero() => Ok(interval),
+    time("log.interval", text).and_then(|interval| positive("log.interval", interval))
+}
+
+fn time(key: &str, text: &str) -> Result<Duration, Problem> {
+    humantime::parse_duration(text)
+        .map_err(|_| Problem::new(key, format!("is `{text}`, expected a time such as `10s` or `1m 30s`")))
+}
+
+fn positive(key: &str, time: Duration) -> Result<Duration, Problem> {
+    if time.is_zero() {
+        return Err(Problem::new(
+            key,
+            "is no time at all, expected a time such as `10s` or `1m 30s`",
+        ));
+    }
+    Ok(time)
+}
+
+fn run(spec: RunSpec) -> Result<RunSettings, Problem> {
+    if spec.shards == 0 {
+        return Err(Problem::new("run.shards", "is 0, expected the number of processes"));
+    }
+    if let Some(key) = &spec.key
+        && (key.is_empty() || key.len() > LONGEST_KEY || key.contains(char::is_control))
+    {
+        let fault = format!(
+            "is `{}`, expected up to {LONGEST_KEY} visible characters",
+            key.escape_debug()
+        );
+        return Err(Problem::new("run.key", fault));
+    }
+    let max_runtime = spec
+        .max_runtime
+        .map(|text| time("run.max_runtime", &text).and_then(|time| positive("run.max_runtime", time)));
+    Ok(RunSettings {
+        key: spec.key,
+        shards: spec.shards,
+        max_runtime: max_runtime.transpose()?,
+        shutdown_grace: time("run.shutdown_grace", &spec.shutdown_grace)?,
+    })
+}
+
+fn lease(spec: &LeaseSpec, found: &mut Vec<Problem>) -> Option<LeaseSettings> {
+    let ttl = kept(
+        time("lease.ttl", &spec.ttl).and_then(|time| positive("lease.ttl", time)),
+        found,
+    );
+    let busy_timeout = kept(time("lease.busy_timeout", &spec.busy_timeout), found);
+    Some(LeaseSettings {
+        on_busy: spec.on_busy,
+        busy_timeout: busy_timeout?,
+        ttl: ttl?,
+        enabled: spec.enabled,
+    })
+}
+
+fn single_put_max(text: &str) -> Result<u64, Problem> {
+    match text.parse::<ByteSize>() {
+        Ok(size) if (1..=SINGLE_PUT_LIMIT).contains(&size.as_u64()) => Ok(size.as_u64()),
         _ => {
-            let fault = format!("is `{text}`, expected a time such as `10s` or `1m 30s`");
-            Err(Problem::new("log.interval", fault))
+            let fault = format!("is `{text}`, expected a size such as `1GiB`, at most `5GiB`");
+            Err(Problem::new("publish.single_put_max", fault))
         }
     }
 }

@@ -17,6 +17,24 @@ pub const LOG_LEVEL: &str = "info";
 /// Often enough to see that it lives, seldom enough to read the log.
 pub const INTERVAL: &str = "10s";
 
+/// Longer than any pause of a healthy process, shorter than the patience of whoever waits.
+pub(super) const LEASE_TTL: &str = "60s";
+
+/// What a process waits for another one that works, beyond the time in which a dead one is noticed.
+pub(super) const BUSY_TIMEOUT: &str = "5m";
+
+/// Below the 30 seconds that Kubernetes waits by default.
+pub(super) const SHUTDOWN_GRACE: &str = "20s";
+
+/// Most dates are smaller, and one request is the simplest thing that is atomic.
+pub(super) const SINGLE_PUT_MAX: &str = "1GiB";
+
+/// Largest object that S3 takes in one request.
+pub(super) const SINGLE_PUT_LIMIT: u64 = 5 << 30;
+
+/// Long enough to look into a failure of last weekend.
+pub(super) const RETENTION: &str = "7d";
+
 /// How batch-infer runs on one machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +50,14 @@ pub struct SettingsSpec {
     pub storage: StorageSettings,
     /// Where temporary files lie.
     pub spool: SpoolSettings,
+    /// How long a run may take, and which part of it this process does.
+    pub run: RunSpec,
+    /// What happens when another process works at the same job and date.
+    pub lease: LeaseSpec,
+    /// How finished files are put in place.
+    pub publish: PublishSpec,
+    /// How records are kept.
+    pub state: StateSpec,
     /// What is said while it runs.
     pub log: LogSpec,
 }
@@ -131,6 +157,108 @@ pub struct SpoolSettings {
     /// Folder with room for one date's predictions, for output in a bucket. Default: the system's folder for temporary
     /// files.
     pub path: Option<PathBuf>,
+}
+
+/// How long a run may take, and which part of it this process does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSpec {
+    /// Names the intention that this run belongs to, such as the UID of a Kubernetes job: all processes with one key are one run, which
+    /// publishes once. Default: a new one for each process.
+    pub key: Option<String>,
+    /// Processes that share the chunks of a date; each does its own, given by `--shard` or `JOB_COMPLETION_INDEX`, and the last one
+    /// publishes.
+    pub shards: usize,
+    /// Time after which a run stops with exit code 50, such as `2h`. Default: none.
+    pub max_runtime: Option<String>,
+    /// Time in which a run that is asked to stop finishes the chunks that it has in hand.
+    pub shutdown_grace: String,
+}
+
+impl Default for RunSpec {
+    fn default() -> Self {
+        Self {
+            key: None,
+            shards: 1,
+            max_runtime: None,
+            shutdown_grace: SHUTDOWN_GRACE.to_owned(),
+        }
+    }
+}
+
+/// What happens when another process works at the same job and date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseSpec {
+    /// What to do while another process works.
+    pub on_busy: OnBusy,
+    /// How long a process that works is waited for, after the time in which a dead one would be noticed.
+    pub busy_timeout: String,
+    /// Time without a sign of life after which a lease in a bucket is taken over. On a local disk the system frees the lock at once.
+    pub ttl: String,
+    /// Whether a lease is taken in a bucket. Without one two processes may do the same work, and the result is right all the same.
+    pub enabled: bool,
+}
+
+impl Default for LeaseSpec {
+    fn default() -> Self {
+        Self {
+            on_busy: OnBusy::Wait,
+            busy_timeout: BUSY_TIMEOUT.to_owned(),
+            ttl: LEASE_TTL.to_owned(),
+            enabled: true,
+        }
+    }
+}
+
+/// What to do while another process works at the same job and date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBusy {
+    /// Wait, then end with exit code 30.
+    Wait,
+    /// End with exit code 0.
+    Skip,
+    /// End with exit code 30.
+    Fail,
+}
+
+/// How finished files are put in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishSpec {
+    /// Largest file that is sent to a bucket by one request, at most `5GiB`; a larger one is sent in pieces.
+    pub single_put_max: String,
+}
+
+impl Default for PublishSpec {
+    fn default() -> Self {
+        Self {
+            single_put_max: SINGLE_PUT_MAX.to_owned(),
+        }
+    }
+}
+
+/// How records are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSpec {
+    /// Whether a store without conditional writes may be used: nothing then keeps two processes from publishing over one another.
+    pub unsafe_single_writer: bool,
+    /// Whether the state may lie on a network file system, whose locks and renames are not always what they should be.
+    pub allow_network_fs: bool,
+    /// How long `gc` keeps the chunks of plans that are neither published nor in progress.
+    pub retention: String,
+}
+
+impl Default for StateSpec {
+    fn default() -> Self {
+        Self {
+            unsafe_single_writer: false,
+            allow_network_fs: false,
+            retention: RETENTION.to_owned(),
+        }
+    }
 }
 
 /// What is said while it runs.

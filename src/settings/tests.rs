@@ -186,6 +186,12 @@ fn shown_settings_name_their_origins() {
     [device]
     kind = "auto"                # default
 
+    [lease]
+    busy_timeout = "5m"          # default
+    enabled = true               # default
+    on_busy = "wait"             # default
+    ttl = "60s"                  # default
+
     [line]
     batch_rows = 0               # default
     chunk_rows = 1000            # file
@@ -197,8 +203,22 @@ fn shown_settings_name_their_origins() {
     level = "debug"              # environment BATCH_INFER_LOG_LEVEL
     progress = "auto"            # default
 
+    [publish]
+    single_put_max = "1GiB"      # default
+
+    [run]
+    # key is not set             # default
+    # max_runtime is not set     # default
+    shards = 1                   # default
+    shutdown_grace = "20s"       # default
+
     [spool]
     # path is not set            # default
+
+    [state]
+    allow_network_fs = false     # default
+    retention = "7d"             # default
+    unsafe_single_writer = false # default
 
     [storage]
     allow_http = false           # default
@@ -226,7 +246,9 @@ fn full_toml_holds_every_key() {
     let text = configs("full.toml")
         .replace("\n# endpoint", "\nendpoint")
         .replace("\n# region", "\nregion")
-        .replace("\n# path", "\npath");
+        .replace("\n# path", "\npath")
+        .replace("\n# key", "\nkey")
+        .replace("\n# max_runtime", "\nmax_runtime");
     let document = Document::new("settings file", "configs/full.toml", text);
     for key in schema::keys(&schema::of_toml::<SettingsSpec>()) {
         assert_eq!(document.origin(&key), Origin::File, "{key}");

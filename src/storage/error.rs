@@ -73,6 +73,11 @@ impl StorageError {
         }
     }
 
+    /// True when a write was refused because its condition does not hold, or so the store says.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.answer(), Some(Answer::Exists | Answer::Changed | Answer::Missing))
+    }
+
     /// What the store's error means, where there is one.
     pub fn answer(&self) -> Option<Answer> {
         match self {
@@ -162,6 +167,7 @@ fn hint_of(answer: Answer) -> Option<&'static str> {
             "the file system is read-only; choose a folder that can be written"
         }
         Answer::Local(io::ErrorKind::PermissionDenied) => "check who owns the folder and may read and write it",
+        Answer::Local(io::ErrorKind::NotADirectory) => "a part of the path is a file; choose another folder",
         Answer::Missing
         | Answer::Exists
         | Answer::Invalid

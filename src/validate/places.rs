@@ -34,6 +34,13 @@ impl Places {
             let fault = format!("is `{state}`, which overlaps with `input.path`: `{input}`");
             found.push(Problem::new("output.state", fault).hint("choose separate folders"));
         }
+        if matches!((output, state), (Location::S3 { .. }, Location::Local(_))) {
+            let fault = format!("is `{state}`, a local folder, and `output.path` is in a bucket: `{output}`");
+            let hint = format!(
+                "the records that keep writers apart lie where every writer sees them; the default is `{output}{STATE_SUFFIX}`"
+            );
+            found.push(Problem::new("output.state", fault).hint(hint));
+        }
         if matches!((output, state), (Location::Local(_), Location::S3 { .. })) {
             let fault = format!("is `{state}`, and `output.path` is a local folder: `{output}`");
             let hint = "publishing is a rename, so the state of a local data set lies on the same file system";

@@ -70,18 +70,30 @@ fn help_of_run_names_its_flags() {
     Usage: batch-infer run [OPTIONS] --job <FILE> --date <YYYY-MM-DD>
 
     Options:
-          --config <FILE>      Settings of this machine, a TOML file as in configs/ [env:
-                               BATCH_INFER_CONFIG=]
-          --job <FILE>         The job file [env: BATCH_INFER_JOB=]
-          --format <FORM>      Form of what is printed on stdout [env: BATCH_INFER_FORMAT=] [default:
-                               text] [possible values: text, json]
-          --set <KEY=VALUE>    Another value for a key of the job file, for this once; may be repeated
-          --date <YYYY-MM-DD>  The date to score [env: BATCH_INFER_DATE=]
-      -q, --quiet              Logs warnings and errors only, and shows no progress [env:
-                               BATCH_INFER_QUIET=]
-          --device <DEVICE>    Where the model runs: auto, cpu, cuda or cuda:N
-          --dry-run            Looks at everything, loads and tries the model, scores nothing
-      -h, --help               Print help (see more with '--help')
+          --config <FILE>            Settings of this machine, a TOML file as in configs/ [env:
+                                     BATCH_INFER_CONFIG=]
+          --job <FILE>               The job file [env: BATCH_INFER_JOB=]
+          --format <FORM>            Form of what is printed on stdout [env: BATCH_INFER_FORMAT=]
+                                     [default: text] [possible values: text, json]
+          --set <KEY=VALUE>          Another value for a key of the job file, for this once; may be
+                                     repeated
+          --date <YYYY-MM-DD>        The date to score [env: BATCH_INFER_DATE=]
+      -q, --quiet                    Logs warnings and errors only, and shows no progress [env:
+                                     BATCH_INFER_QUIET=]
+          --device <DEVICE>          Where the model runs: auto, cpu, cuda or cuda:N
+          --dry-run                  Looks at everything, loads and tries the model, scores nothing
+          --force                    Scores and publishes again what is published already
+          --shard <I/N>              Scores one of N parts of the date; the process that finds all parts
+                                     finished publishes [env: BATCH_INFER_SHARD=]
+          --on-busy <WHAT>           What to do while another process works on the job and date: wait,
+                                     skip or fail
+          --max-runtime <TIME>       Time after which the run stops, such as 2h; finished chunks are
+                                     kept
+          --run-key <KEY>            Names the intention that this process belongs to; all processes
+                                     with one key are one run
+          --allow-nonatomic-replace  Lets the number of a partition's files change in a bucket, where
+                                     readers see each step of it
+      -h, --help                     Print help (see more with '--help')
     ");
 }
 

@@ -59,22 +59,31 @@ fn run_between_buckets_publishes_what_a_local_run_does() {
     found.expect_predictions_of(&expected);
     assert_eq!(found.columns(), expected.columns());
     assert_eq!(
-        report["output"]["sha256"],
-        batch_infer::registry::sha256(&service.read(OUTPUT))
+        report["output"]["sha256"][0],
+        batch_infer::digest::sha256(&service.read(OUTPUT))
     );
 }
 
 #[test]
 fn bucket_holds_the_file_of_the_date_and_the_report_beside_it() {
     let Some(service) = lake() else { return };
-    let run = job(&service).job("output.success_marker", "true").run();
-    let id = run.expect_success().report()["run_id"].as_str().unwrap().to_owned();
+    let run = job(&service).run();
+    let plan = run.expect_success().report()["plan_id"].as_str().unwrap().to_owned();
     assert_eq!(
         service.keys("predictions/"),
         ["predictions/date=2026-11-19/_SUCCESS", OUTPUT]
     );
-    let record = format!("predictions.batch-infer/v1/fraud-detector/date=2026-11-19/runs/{id}.json");
-    assert_eq!(service.keys("predictions.batch-infer/"), [record]);
+    let records = service.keys("predictions.batch-infer/v1/fraud-detector/date=2026-11-19/");
+    let records: Vec<_> = records.iter().filter(|key| !key.contains("/chunks/")).collect();
+    let folder = "predictions.batch-infer/v1/fraud-detector/date=2026-11-19";
+    let expected = [
+        format!("{folder}/lease.json"),
+        format!("{folder}/log/00000000000000000001.json"),
+        format!("{folder}/log/00000000000000000002.json"),
+        format!("{folder}/plans/{plan}/plan.json"),
+        format!("{folder}/published/00000000000000000002.json"),
+    ];
+    assert_eq!(records, expected.iter().collect::<Vec<_>>());
     assert_eq!(run.temporary_files(), [""; 0], "the spool stayed behind");
 }
 
@@ -90,7 +99,10 @@ fn partition_in_a_bucket_is_replaced_whole_or_not_at_all() {
         .job("model.version", "'challenger'")
         .run()
         .expect_success();
-    assert_eq!(service.keys("predictions/"), [OUTPUT]);
+    assert_eq!(
+        service.keys("predictions/"),
+        ["predictions/date=2026-11-19/_SUCCESS", OUTPUT]
+    );
     assert_eq!(service.partition(OUTPUT).texts("model_version")[0], "1");
 }
 

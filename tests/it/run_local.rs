@@ -1,5 +1,6 @@
 //! Whole runs on the local disk: what comes out is what the models' golden rows say, for any form of the same input.
 
+mod again;
 mod bad_rows;
 mod column_types;
 mod layout;

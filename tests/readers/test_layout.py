@@ -6,11 +6,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def test_below_the_output_lie_only_parquet_files_of_dates(published):
+def test_below_the_output_lie_only_parquet_files_of_dates_and_their_empty_markers(published):
     paths = [path.relative_to(published.root).as_posix() for path in published.root.rglob("*") if not path.is_dir()]
     assert paths
     for path in paths:
-        assert re.fullmatch(r"date=\d{4}-\d\d-\d\d/[^/_.][^/]*\.parquet", path), path
+        assert re.fullmatch(r"date=\d{4}-\d\d-\d\d/([^/_.][^/]*\.parquet|_SUCCESS)", path), path
+    markers = list(published.root.rglob("_SUCCESS"))
+    assert len(markers) == len(published.dates)
+    assert all(marker.stat().st_size == 0 for marker in markers)
 
 
 def test_state_lies_beside_the_output_and_not_below_it(published):

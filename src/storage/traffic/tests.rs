@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::executor::block_on;
+use futures::future::{BoxFuture, ready};
 use http::{Method, StatusCode};
 use object_store::client::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
@@ -42,6 +43,10 @@ impl Clock for Hand {
 
     fn process_cpu(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A model that is missing, damaged, or not what its contract says: exit code 11, before any row is scored.
 
+use batch_infer::digest::sha256;
 use batch_infer::exit::ExitCode;
-use batch_infer::registry::sha256;
 use serde_json::json;
 
 use crate::support::{JobFixture, Run};

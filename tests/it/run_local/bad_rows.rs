@@ -85,13 +85,13 @@ fn rejected_rows_are_kept_with_key_file_row_reason_and_column() {
 fn report_names_the_file_of_rejected_rows() {
     let run = rejecting(with_holes(), "NULL_FEATURE").run();
     let report = run.expect_success().report();
-    let id = report["run_id"].as_str().unwrap();
+    let id = report["plan_id"].as_str().unwrap();
     let path = format!("predictions.batch-infer/v1/fraud-detector/date=2026-11-19/rejects/{id}.parquet");
     assert_eq!(report["output"]["rejects"], path);
     run.bytes(&path);
     assert_eq!(
         run.published(),
-        ["date=2026-11-19/part-00000.parquet"],
+        ["date=2026-11-19/_SUCCESS", "date=2026-11-19/part-00000.parquet"],
         "readers do not meet rejected rows"
     );
 }

@@ -177,10 +177,7 @@ fn path_may_hold_what_a_file_name_may() {
     let partition = Partition::read(&fixture.path("Ergebnis & mehr/100% #1/date=2026-11-19/part-00000.parquet"));
     partition.expect_input_order();
     assert_eq!(partition.rows(), 100);
-    let id = run.report()["run_id"].as_str().unwrap().to_owned();
-    run.bytes(&format!(
-        "Stand: 100% #1/v1/fraud-detector/date=2026-11-19/runs/{id}.json"
-    ));
+    run.bytes("Stand: 100% #1/v1/fraud-detector/date=2026-11-19/published/00000000000000000002.json");
 }
 
 #[test]

@@ -6,20 +6,21 @@ use parquet::basic::Compression;
 use crate::support::{Features, JobFixture, column_of, read_parquet};
 
 const FILE: &str = "date=2026-11-19/part-00000.parquet";
+const MARKER: &str = "date=2026-11-19/_SUCCESS";
 
 #[test]
 fn dataset_holds_the_file_of_the_date_and_nothing_else() {
     let run = JobFixture::new().run();
     run.expect_rows(100);
-    assert_eq!(run.published(), [FILE]);
+    assert_eq!(run.published(), [MARKER, FILE]);
+    assert_eq!(run.bytes("predictions/date=2026-11-19/_SUCCESS"), b"");
 }
 
 #[test]
-fn success_marker_is_empty_and_beside_the_file() {
-    let run = JobFixture::new().job("output.success_marker", "true").run();
+fn success_marker_can_be_left_out() {
+    let run = JobFixture::new().job("output.success_marker", "false").run();
     run.expect_rows(100);
-    assert_eq!(run.published(), ["date=2026-11-19/_SUCCESS", FILE]);
-    assert_eq!(run.bytes("predictions/date=2026-11-19/_SUCCESS"), b"");
+    assert_eq!(run.published(), [FILE]);
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn second_run_replaces_the_partition_whole() {
     fixture.run().expect_rows(500);
     let run = fixture.damaged(|folder| Features::new().rows(40).write(folder)).run();
     run.expect_rows(40);
-    assert_eq!(run.published(), [FILE]);
+    assert_eq!(run.published(), [MARKER, FILE]);
 }
 
 #[test]
@@ -44,37 +45,25 @@ fn partition_of_another_date_is_left_alone() {
 }
 
 #[test]
-fn report_of_each_run_is_kept_beside_the_dataset() {
+fn report_of_each_publication_is_kept_beside_the_dataset() {
     let fixture = JobFixture::new();
-    let runs = [fixture.run(), fixture.run()];
-    let mut ids = runs
-        .iter()
-        .map(|run| run.report()["run_id"].as_str().unwrap().to_owned())
-        .collect::<Vec<_>>();
-    let kept = ids
-        .iter()
-        .map(|id| format!("v1/fraud-detector/date=2026-11-19/runs/{id}.json"));
-    assert_eq!(runs[1].records(), kept.collect::<Vec<_>>());
-    for (run, id) in runs.iter().zip(&ids) {
-        let kept = run.bytes(&format!(
-            "predictions.batch-infer/v1/fraud-detector/date=2026-11-19/runs/{id}.json"
-        ));
-        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
-        assert_eq!(kept["run_id"], *id);
-        assert_eq!(kept["rows"]["out"], 100);
+    let runs = [fixture.run(), fixture.argument("--force").run()];
+    for (run, number) in runs.iter().zip([2, 4]) {
+        let kept = run.publication(number);
+        assert_eq!(kept["commit"]["n"], number);
+        assert_eq!(kept["report"]["run_id"], run.report()["run_id"]);
+        assert_eq!(kept["report"]["rows"]["out"], 100);
     }
-    ids.dedup();
-    assert_eq!(ids.len(), 2, "each run has a name of its own");
+    assert_eq!(runs[1].publication(4)["replaced"], 2);
+    let ids = runs.each_ref().map(|run| run.report()["run_id"].clone());
+    assert_ne!(ids[0], ids[1], "each run has a name of its own");
 }
 
 #[test]
 fn state_goes_where_the_job_says() {
     let run = JobFixture::new().job("output.state", "'elsewhere/state'").run();
     run.expect_rows(100);
-    let id = run.report()["run_id"].as_str().unwrap().to_owned();
-    run.bytes(&format!(
-        "elsewhere/state/v1/fraud-detector/date=2026-11-19/runs/{id}.json"
-    ));
+    run.bytes("elsewhere/state/v1/fraud-detector/date=2026-11-19/published/00000000000000000002.json");
     assert_eq!(run.records(), [""; 0]);
 }
 

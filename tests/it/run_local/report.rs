@@ -64,10 +64,10 @@ fn digests_of_the_report_are_those_of_the_files() {
     let run = JobFixture::new().run();
     let report = run.expect_rows(100).report();
     let file = run.bytes("predictions/date=2026-11-19/part-00000.parquet");
-    assert_eq!(report["output"]["sha256"], batch_infer::registry::sha256(&file));
+    assert_eq!(report["output"]["sha256"][0], batch_infer::digest::sha256(&file));
     assert_eq!(report["output"]["bytes"], file.len());
     let model = run.bytes("models/fraud-detector/2/model.pt");
-    assert_eq!(report["model"]["sha256"], batch_infer::registry::sha256(&model));
+    assert_eq!(report["model"]["sha256"], batch_infer::digest::sha256(&model));
 }
 
 #[test]

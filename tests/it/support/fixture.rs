@@ -100,6 +100,12 @@ impl JobFixture {
         self
     }
 
+    /// The next run gets none of the arguments so far.
+    pub(crate) fn without_arguments(mut self) -> Self {
+        self.arguments.clear();
+        self
+    }
+
     /// The features that are written for the job.
     pub(crate) fn features(mut self, change: impl FnOnce(Features) -> Features) -> Self {
         self.features = self.features.map(change);
@@ -150,9 +156,10 @@ impl JobFixture {
         self
     }
 
-    /// Something is already published for the date.
+    /// Something is already published for the date, by a program that the job allows to be replaced.
     pub(crate) fn published_before(self) -> Self {
         self.file(&format!("predictions/date={DATE}/part-00000.parquet"), OLDER)
+            .job("output.adopt_foreign", "true")
     }
 
     /// A path in the folder of the fixture.

@@ -79,6 +79,14 @@ impl Run {
         self
     }
 
+    /// It was killed.
+    #[track_caller]
+    pub(crate) fn expect_killed(&self) -> &Self {
+        let signal = std::os::unix::process::ExitStatusExt::signal(&self.output.status);
+        assert_eq!(signal, Some(Signal::KILL.as_raw()), "{}", self.message());
+        self
+    }
+
     /// It ended so, says so, and published nothing.
     #[track_caller]
     pub(crate) fn expect_refusal(&self, exit: ExitCode) -> &Self {
@@ -123,6 +131,12 @@ impl Run {
         Partition::read(&self.dataset().join(format!("date={DATE}/part-00000.parquet")))
     }
 
+    /// One of several files of the partition.
+    #[track_caller]
+    pub(crate) fn partition_file(&self, number: usize) -> Partition {
+        Partition::read(&self.dataset().join(format!("date={DATE}/part-{number:05}.parquet")))
+    }
+
     /// The rows that were not scored.
     #[track_caller]
     pub(crate) fn rejects(&self) -> RecordBatch {
@@ -143,6 +157,13 @@ impl Run {
     /// Records of runs, below the state folder.
     pub(crate) fn records(&self) -> Vec<String> {
         Tree::of(&self.state()).files().into_iter().map(str::to_owned).collect()
+    }
+
+    /// What is kept of a publication.
+    #[track_caller]
+    pub(crate) fn publication(&self, number: u64) -> Value {
+        let name = format!("v1/fraud-detector/date={DATE}/published/{number:020}.json");
+        serde_json::from_slice(&fs::read(self.state().join(name)).unwrap()).unwrap()
     }
 
     /// Bytes of a file of the fixture.

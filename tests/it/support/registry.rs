@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::repository;
-use batch_infer::registry::sha256;
+use batch_infer::digest::sha256;
 
 /// A registry that a test may change.
 pub(crate) struct Models {

@@ -1,0 +1,137 @@
+//! Who works at one job and date: a lock on a local disk, a lease in a bucket.
+//!
+//! Neither is needed for right results in a bucket, where the log orders writers; the lease only saves a second process the work. On a local
+//! disk the lock also keeps a second writer from the final name, and the system gives it back when its process ends, however it ends.
+
+mod lease;
+mod lock;
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::records::DateFolder;
+use crate::storage::StorageError;
+
+pub use lease::{Lease, LeaseRecord, LeaseState};
+pub use lock::Lock;
+
+/// A process, as records name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Unique among all processes.
+    pub id: String,
+    /// The intention that its run belongs to.
+    pub run_key: String,
+    /// The machine or pod, for people.
+    pub host: String,
+    /// The process there, for people.
+    pub pid: u32,
+}
+
+/// How a place is held and how long it is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a lease holds without a sign of life.
+    pub ttl: Duration,
+    /// How long to wait for another holder.
+    pub patience: Duration,
+    /// Whether a lease is taken in a bucket.
+    pub lease: bool,
+}
+
+/// The right to work at a job and date.
+#[derive(Debug)]
+pub enum Hold {
+    /// On a local disk.
+    Lock(Lock),
+    /// In a bucket.
+    Lease(Lease),
+    /// Leases are switched off; the log alone orders writers.
+    Free,
+}
+
+/// What came of asking for it.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is ours.
+    Held(Hold),
+    /// Somebody else has it; who, in words.
+    Busy(String),
+}
+
+impl Hold {
+    /// Takes the right, waiting for another holder as long as the terms say.
+    pub async fn take(date: &DateFolder, holder: &Holder, terms: Terms, runtime: &Handle) -> Result<Taken, HoldError> {
+        if date.place().local().is_some() {
+            return lock::take(date, holder, terms.patience).await;
+        }
+        if terms.lease {
+            return lease::take(date, holder, terms, runtime).await;
+        }
+        Ok(Taken::Held(Self::Free))
+    }
+
+    /// Returns when new work may be started: at once, or after the lease has been renewed again. An error once somebody else has it.
+    pub async fn ready(&self) -> Result<(), HoldError> {
+        match self {
+            Self::Lock(_) | Self::Free => Ok(()),
+            Self::Lease(lease) => lease.ready().await,
+        }
+    }
+
+    /// Gives the right back, so that the next process need not wait. Failing to costs that process a wait and nothing else.
+    pub async fn release(&self) {
+        match self {
+            Self::Lock(lock) => lock.release(),
+            Self::Lease(lease) => lease.release().await,
+            Self::Free => {}
+        }
+    }
+}
+
+/// Why the right was not got, or was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// The lease was taken over by another process while this one was stopped or cut off.
+    #[error("the lease `{place}` was taken over by another process")]
+    Lost {
+        /// The lease.
+        place: String,
+    },
+    /// The lock file cannot be used.
+    #[error("lock `{path}`")]
+    Lock {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Seam for HoldError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Lost { .. } => ExitCode::Busy,
+            Self::Lock { .. } => ExitCode::Disk,
+            Self::Storage(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Lost { .. } => {
+                Some("nothing is lost: finished chunks are kept, and the other process goes on with them".to_owned())
+            }
+            Self::Lock { .. } => {
+                Some("check free space and permissions of `output.state`; nothing was published".to_owned())
+            }
+            Self::Storage(error) => error.hint(),
+        }
+    }
+}

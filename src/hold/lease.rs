@@ -1,0 +1,314 @@
+//! The lease in a bucket: a record that its holder renews and others may take over when it is not renewed.
+//!
+//! Clocks of two machines are never compared: a contender waits the lease's time on its own monotonic clock and takes over only a record
+//! that has not changed meanwhile. The record is never deleted, so that its epoch only grows.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::{Hold, HoldError, Holder, Taken, Terms};
+use crate::records::{DateFolder, FORM, decode, encode};
+use crate::storage::{Created, Place, Replaced, StorageError, Version};
+
+/// A lease is renewed this often within its time.
+const BEATS: u32 = 3;
+
+/// A waiting process looks this often within the lease's time.
+const LOOKS: u32 = 6;
+
+/// The record of a lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Form of the record.
+    pub v: u32,
+    /// How often it was acquired.
+    pub epoch: u64,
+    /// Whether somebody has it.
+    pub state: LeaseState,
+    /// The process.
+    pub holder: String,
+    /// The intention that its run belongs to.
+    pub run_key: String,
+    /// The machine or pod, for people.
+    pub host: String,
+    /// The process there, for people.
+    pub pid: u32,
+    /// How often it was renewed; also makes the bytes of each renewal different.
+    pub beat: u64,
+    /// How long it holds without being renewed, in milliseconds.
+    pub ttl_ms: u64,
+    /// When, by the clock of its machine; for people.
+    pub at: DateTime<Utc>,
+}
+
+/// Whether somebody has a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LeaseState {
+    /// Yes.
+    Held,
+    /// Its holder gave it back.
+    Released,
+}
+
+/// A lease that is held and renewed until it is released.
+#[derive(Debug)]
+pub struct Lease {
+    shared: Arc<Shared>,
+    beating: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: Place,
+    ttl: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    record: LeaseRecord,
+    version: Version,
+    /// When the last renewal that succeeded was sent, monotonic.
+    renewed: Duration,
+    lost: bool,
+}
+
+/// Takes the lease, waiting as long as the terms say.
+pub(super) async fn take(
+    date: &DateFolder,
+    holder: &Holder,
+    terms: Terms,
+    runtime: &Handle,
+) -> Result<Taken, HoldError> {
+    let shared = match acquire(date.lease(), holder, terms).await? {
+        Acquired::Ours(shared) => shared,
+        Acquired::Busy(who) => return Ok(Taken::Busy(who)),
+    };
+    let beating = runtime.spawn(beat(Arc::clone(&shared)));
+    Ok(Taken::Held(Hold::Lease(Lease {
+        shared,
+        beating: Mutex::new(Some(beating)),
+    })))
+}
+
+enum Acquired {
+    Ours(Arc<Shared>),
+    Busy(String),
+}
+
+async fn acquire(place: Place, holder: &Holder, terms: Terms) -> Result<Acquired, HoldError> {
+    let clock = Arc::clone(place.clock());
+    let until = clock.monotonic() + terms.patience;
+    let mut watched: Option<(Version, Duration)> = None;
+    loop {
+        let now = clock.monotonic();
+        let (epoch, over) = match place.read_record().await? {
+            None => (1, None),
+            Some((bytes, version)) => {
+                let record: Option<LeaseRecord> = decode(&bytes);
+                // A record that cannot be read is waited for like one that is held.
+                let epoch = record.as_ref().map_or(0, |record| record.epoch) + 1;
+                let held = record.as_ref().is_none_or(|record| record.state == LeaseState::Held);
+                if held {
+                    let time = record
+                        .as_ref()
+                        .map_or(terms.ttl, |record| Duration::from_millis(record.ttl_ms));
+                    let since = match &watched {
+                        Some((seen, since)) if *seen == version => *since,
+                        _ => now,
+                    };
+                    watched = Some((version.clone(), since));
+                    if now.saturating_sub(since) < time {
+                        if now >= until {
+                            return Ok(Acquired::Busy(whoever(record.as_ref())));
+                        }
+                        clock.sleep(time / LOOKS).await;
+                        continue;
+                    }
+                    info!(lease = %place.location(), "its holder gave no sign of life; taking it over");
+                }
+                (epoch, Some(version))
+            }
+        };
+        let record = LeaseRecord {
+            v: FORM,
+            epoch,
+            state: LeaseState::Held,
+            holder: holder.id.clone(),
+            run_key: holder.run_key.clone(),
+            host: holder.host.clone(),
+            pid: holder.pid,
+            beat: 0,
+            ttl_ms: u64::try_from(terms.ttl.as_millis()).unwrap_or(u64::MAX),
+            at: clock.now(),
+        };
+        let sent = clock.monotonic();
+        if let Some(version) = written(&place, encode(&record), over).await? {
+            return Ok(Acquired::Ours(Arc::new(Shared {
+                place,
+                ttl: terms.ttl,
+                state: Mutex::new(State {
+                    record,
+                    version,
+                    renewed: sent,
+                    lost: false,
+                }),
+            })));
+        }
+    }
+}
+
+/// Writes the first record or the next; its version if it is ours.
+async fn written(place: &Place, bytes: Bytes, over: Option<Version>) -> Result<Option<Version>, StorageError> {
+    if let Some(version) = over {
+        return Ok(match place.replace(bytes, &version).await? {
+            Replaced::Ours(version) => Some(version),
+            Replaced::Theirs => None,
+        });
+    }
+    match place.create(bytes.clone()).await? {
+        Created::Theirs(_) => Ok(None),
+        Created::Ours => Ok(place
+            .read_record()
+            .await?
+            .and_then(|(found, version)| (found == bytes).then_some(version))),
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn beat(shared: Arc<Shared>) {
+    let clock = Arc::clone(shared.place.clock());
+    loop {
+        clock.sleep(shared.ttl / BEATS).await;
+        let State {
+            mut record, version, ..
+        } = shared.state();
+        record.beat += 1;
+        record.at = clock.now();
+        let sent = clock.monotonic();
+        match shared.place.replace(encode(&record), &version).await {
+            Ok(Replaced::Ours(version)) => shared.set(State {
+                record,
+                version,
+                renewed: sent,
+                lost: false,
+            }),
+            Ok(Replaced::Theirs) => {
+                warn!(lease = %shared.place.location(), "another process has taken over the lease; starting no more chunks");
+                shared.set(State {
+                    lost: true,
+                    ..shared.state()
+                });
+                return;
+            }
+            // Tried again at the next beat; `ready` notices that it is getting old.
+            Err(error) => warn!(lease = %shared.place.location(), %error, "the lease could not be renewed"),
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+impl Lease {
+    /// Returns when new work may be started. A lease that has not been renewed for two thirds of its time is waited for.
+    pub(super) async fn ready(&self) -> Result<(), HoldError> {
+        let clock = self.shared.place.clock();
+        loop {
+            let state = self.shared.state();
+            if state.lost {
+                return Err(HoldError::Lost {
+                    place: self.shared.place.location().to_string(),
+                });
+            }
+            if clock.monotonic().saturating_sub(state.renewed) <= self.shared.ttl * 2 / 3 {
+                return Ok(());
+            }
+            clock.sleep(self.shared.ttl / (4 * BEATS)).await;
+        }
+    }
+
+    /// Says that it is free.
+    pub(super) async fn release(&self) {
+        if let Some(beating) = self.stopped() {
+            beating.abort();
+            // Whatever it had sent is known after this, or will be found by reading.
+            let _ = beating.await;
+        }
+        if let Err(error) = self.shared.give_back().await {
+            warn!(lease = %self.shared.place.location(), %error, "the lease could not be released; it runs out by itself");
+        }
+    }
+}
+
+impl Lease {
+    /// Takes the task that renews it.
+    fn stopped(&self) -> Option<JoinHandle<()>> {
+        self.beating.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(beating) = self.stopped() {
+            beating.abort();
+        }
+    }
+}
+
+impl Shared {
+    async fn give_back(&self) -> Result<(), StorageError> {
+        let State {
+            record,
+            mut version,
+            lost,
+            ..
+        } = self.state();
+        let mut released = LeaseRecord {
+            state: LeaseState::Released,
+            ..record
+        };
+        if lost {
+            return Ok(());
+        }
+        loop {
+            released.beat += 1;
+            if let Replaced::Ours(_) = self.place.replace(encode(&released), &version).await? {
+                return Ok(());
+            }
+            // A renewal may have been on the way.
+            match self.place.read_record().await? {
+                Some((bytes, found)) => match decode::<LeaseRecord>(&bytes) {
+                    Some(theirs) if theirs.holder == released.holder => {
+                        released.beat = theirs.beat;
+                        version = found;
+                    }
+                    _ => return Ok(()),
+                },
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn whoever(record: Option<&LeaseRecord>) -> String {
+    record.map_or_else(
+        || "another process".to_owned(),
+        |record| format!("process {} on {}", record.pid, record.host),
+    )
+}

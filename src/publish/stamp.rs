@@ -1,0 +1,70 @@
+//! What published data says about itself: number, plan and nonce, in the footer and, in a bucket, in the object's metadata.
+//!
+//! The footer is enough by itself; the metadata saves reading it. So data that was copied by a tool that drops metadata is still known.
+
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+
+use crate::records::PlanRecord;
+
+/// Prefix of our keys in a Parquet footer.
+const PREFIX: &str = "batch_infer.";
+
+/// Key under which Arrow keeps its own types in a Parquet footer.
+const ARROW_SCHEMA: &str = "ARROW:schema";
+
+/// Identity of published data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// Number of its commit in the log of its date.
+    pub seq: u64,
+    /// What was done.
+    pub plan_id: String,
+    /// Tells publications of one plan apart.
+    pub nonce: String,
+}
+
+impl Stamp {
+    /// The key-values of the footer.
+    pub(super) fn footer(&self, plan: &PlanRecord) -> Vec<KeyValue> {
+        let pairs = [
+            ("job", plan.job.clone()),
+            ("date", plan.date.to_string()),
+            ("plan_id", self.plan_id.clone()),
+            ("seq", self.seq.to_string()),
+            ("nonce", self.nonce.clone()),
+            ("run_id", plan.run_id.clone()),
+            ("model_name", plan.model.name.clone()),
+            ("model_version", plan.model.version.clone()),
+            ("model_sha256", plan.model.sha256.clone()),
+            ("generated_at", plan.created_at.to_rfc3339()),
+            ("engine", plan.engine.clone()),
+        ];
+        let pairs = pairs.map(|(key, value)| KeyValue::new(format!("{PREFIX}{key}"), value));
+        let schema = KeyValue::new(ARROW_SCHEMA.to_owned(), plan.arrow_schema.clone());
+        std::iter::once(schema).chain(pairs).collect()
+    }
+
+    /// The stamp in a footer. Data of ours from before there were numbers has number 0; other data has no stamp.
+    pub fn of(metadata: &ParquetMetaData) -> Option<Self> {
+        let pairs = metadata.file_metadata().key_value_metadata()?;
+        let value = |name: &str| {
+            let found = pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
+            found.and_then(|pair| pair.value.clone())
+        };
+        Some(Self {
+            plan_id: value("plan_id")?,
+            seq: value("seq").map_or(Some(0), |seq| seq.parse().ok())?,
+            nonce: value("nonce").unwrap_or_default(),
+        })
+    }
+
+    /// The user metadata of the object.
+    pub(super) fn metadata(&self, sha256: &str) -> [(&'static str, String); 4] {
+        [
+            ("bi-seq", self.seq.to_string()),
+            ("bi-plan", self.plan_id.clone()),
+            ("bi-nonce", self.nonce.clone()),
+            ("bi-sha256", sha256.to_owned()),
+        ]
+    }
+}

@@ -1,0 +1,94 @@
+//! What readers see since when, and uploads that were begun.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Commit, DateFolder, decode, encode, numbered, numbered_records};
+use crate::storage::{Created, Place, StorageError};
+
+/// A publication that readers see, or saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishedRecord {
+    /// Form of the record.
+    pub v: u32,
+    /// What was decided.
+    pub commit: Commit,
+    /// `ETag` of each file.
+    pub etags: Vec<Option<String>>,
+    /// Number of the publication that it replaced.
+    pub replaced: Option<u64>,
+    /// The process that made it visible, which need not be the one that scored it.
+    pub holder: String,
+    /// When, by the clock of its machine.
+    pub at: DateTime<Utc>,
+    /// The report of the run; null when another process finished it.
+    pub report: Value,
+}
+
+impl PublishedRecord {
+    /// Every record, oldest first, without those that cannot be read.
+    pub async fn all(date: &DateFolder) -> Result<Vec<Self>, StorageError> {
+        let records = numbered_records(&date.published()).await?;
+        Ok(records.into_iter().filter_map(|(_, record)| record).collect())
+    }
+
+    /// The record of one commit.
+    pub async fn of(date: &DateFolder, seq: u64) -> Result<Option<Self>, StorageError> {
+        let found = date.published().join(&numbered(seq)).read_record().await?;
+        Ok(found.and_then(|(bytes, _)| decode(&bytes)))
+    }
+
+    /// Keeps the record, unless there is one.
+    pub async fn keep(&self, date: &DateFolder) -> Result<Created, StorageError> {
+        date.published()
+            .join(&numbered(self.commit.n))
+            .create(encode(self))
+            .await
+    }
+}
+
+/// An upload in pieces, announced before its first piece is sent, so that whoever commits later can drop it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Number of the commit.
+    pub seq: u64,
+    /// Nonce of the data.
+    pub nonce: String,
+    /// The object, by its name below the partition.
+    pub name: String,
+    /// The store's name for the upload.
+    pub upload_id: String,
+}
+
+impl Announcement {
+    /// Every announced upload and its record.
+    pub async fn all(date: &DateFolder) -> Result<Vec<(Place, Self)>, StorageError> {
+        let mut found = Vec::new();
+        for meta in date.uploads().list().await? {
+            let place = date.uploads().at(meta.location);
+            if let Some((bytes, _)) = place.read_record().await?
+                && let Some(announcement) = decode(&bytes)
+            {
+                found.push((place, announcement));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Says that the upload is under way; where it was said.
+    pub async fn make(&self, date: &DateFolder) -> Result<Place, StorageError> {
+        let Self {
+            seq,
+            nonce,
+            name,
+            upload_id,
+        } = self;
+        let digest = crate::digest::sha256(upload_id.as_bytes());
+        let place = date
+            .uploads()
+            .join(&format!("{seq:020}-{nonce}-{name}-{}.json", &digest[..8]));
+        place.create(encode(self)).await?;
+        Ok(place)
+    }
+}

@@ -1,0 +1,66 @@
+//! Asked before each chunk: whether this process may work, and now and then whether a later run has taken its place.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+
+use super::RunError;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::hold::Hold;
+use crate::pipeline::Gate;
+use crate::records::{DateFolder, Entry, Log, Open};
+
+/// How often a run looks whether a later one has taken its place.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The gate of a run that has its place in the log.
+pub(super) fn gate(
+    date: &DateFolder,
+    opened: &Open,
+    plan_id: &str,
+    hold: Option<Arc<Hold>>,
+    clock: &Arc<dyn Clock>,
+) -> Gate {
+    let (date, slot, plan_id) = (date.clone(), opened.n, plan_id.to_owned());
+    let clock = Arc::clone(clock);
+    let looked = Mutex::new(clock.monotonic());
+    Box::new(move || -> BoxFuture<'static, Result<(), Error>> {
+        let hold = hold.clone();
+        let due = looked.lock().is_ok_and(|mut looked| {
+            let now = clock.monotonic();
+            let due = now.saturating_sub(*looked) >= LOOK;
+            if due {
+                *looked = now;
+            }
+            due
+        });
+        let look = due.then(|| superseded(date.clone(), slot, plan_id.clone()));
+        async move {
+            if let Some(hold) = hold {
+                hold.ready().await?;
+            }
+            match look {
+                Some(look) => look.await,
+                None => Ok(()),
+            }
+        }
+        .boxed()
+    })
+}
+
+/// An error once a later run wants another plan.
+pub(super) async fn superseded(date: DateFolder, slot: u64, plan_id: String) -> Result<(), Error> {
+    let log = Log::read(&date.log()).await?;
+    let mut later = log.entries().filter(|(number, _)| *number > slot);
+    let other = later.any(|(_, entry)| match entry {
+        Entry::Open(open) => open.plan_id != plan_id,
+        Entry::Commit(commit) => commit.plan_id != plan_id,
+    });
+    if other {
+        Err(RunError::Superseded.into())
+    } else {
+        Ok(())
+    }
+}

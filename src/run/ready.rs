@@ -1,0 +1,93 @@
+//! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
+
+use super::Surroundings;
+use crate::error::Error;
+use crate::infer::device::Device;
+use crate::infer::{self, TorchModel};
+use crate::pipeline::Limits;
+use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
+use crate::preprocess::Preprocessor;
+use crate::registry::{ModelArtifact, Registry};
+use crate::settings::Settings;
+use crate::storage::Place;
+use crate::validate::Job;
+
+/// Share of the machine's memory that chunks on the line may take: the rest is for the model, its activations and the system.
+const MEMORY_SHARE: u64 = 4;
+
+/// Budget where the machine does not say how much memory it has.
+const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// A job whose model and input have been looked at, and nothing scored yet.
+pub struct Ready {
+    /// The model version.
+    pub artifact: ModelArtifact,
+    /// Its contract made ready.
+    pub preprocessor: Preprocessor,
+    /// The plan.
+    pub plan: Plan,
+    /// The plan's identity, whichever time it is done.
+    pub base_id: String,
+}
+
+/// Reads the model version and the input's footers, and compares them.
+pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
+    let artifact = artifact(job, around)?;
+    let preprocessor = Preprocessor::new(&artifact)?;
+    let input = Place::open(&job.input, &around.settings.storage)?;
+    let chunk_rows = chunk_rows(around.settings, &preprocessor);
+    let plan = around.wait(Plan::make(job, &input, &preprocessor, chunk_rows))?;
+    Ok(Ready {
+        base_id: fingerprint(job, &artifact, &plan),
+        artifact,
+        preprocessor,
+        plan,
+    })
+}
+
+/// Resolves the model's version and reads it.
+pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, Error> {
+    let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
+    around.wait(async {
+        let version = registry.resolve(&job.model_name, &job.model_version).await?;
+        registry.load(&job.model_name, &version).await
+    })
+}
+
+/// Loads the model onto the device and tries it on two rows.
+pub fn load(artifact: &ModelArtifact, device: Device, settings: &Settings) -> Result<TorchModel, Error> {
+    infer::set_intra_op_threads(settings.threads.intra_op.max(1));
+    let file = artifact.place.join("model.pt").location().to_string();
+    let mut model = TorchModel::load(&artifact.model, &file, &artifact.contract, device)?;
+    infer::probe(&mut model, &artifact.contract)?;
+    Ok(model)
+}
+
+/// The device that the settings ask for.
+pub fn device(settings: &Settings) -> Result<Device, Error> {
+    Ok(infer::device::resolve(settings.device.kind)?)
+}
+
+/// How much of the machine the line may use.
+pub fn limits(around: &Surroundings<'_>) -> Limits {
+    let threads = match around.settings.threads.score {
+        0 => around.machine.cores(),
+        threads => threads,
+    };
+    let memory = match around.settings.line.memory {
+        Some(bytes) => bytes,
+        None => around
+            .machine
+            .memory_limit()
+            .map_or(UNKNOWN_MEMORY, |limit| limit / MEMORY_SHARE),
+    };
+    Limits { threads, memory }
+}
+
+fn chunk_rows(settings: &Settings, preprocessor: &Preprocessor) -> usize {
+    match settings.line.chunk_rows {
+        0 if preprocessor.contract().has_text() => TEXT_CHUNK_ROWS,
+        0 => CHUNK_ROWS,
+        rows => rows,
+    }
+}
