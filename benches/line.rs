@@ -57,8 +57,7 @@ fn record(job: &Job, ready: &Ready, schema: &OutputSchema) -> PlanRecord {
         },
         chunks: vec![rows],
         total_rows: rows as u64,
-        parquet_schema: schema.message_type().expect("the output has a form in Parquet"),
-        arrow_schema: schema.arrow_schema(),
+        template: schema.template().expect("the output has a form in Parquet"),
         files: 1,
     }
 }

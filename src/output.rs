@@ -6,12 +6,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
-use parquet::schema::printer::print_schema;
+use parquet::file::writer::SerializedFileWriter;
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;
@@ -21,6 +25,9 @@ use crate::validate::LineageColumns;
 
 /// Level 3 is what readers of such files are used to; higher ones cost more than they save.
 const ZSTD_LEVEL: i32 = 3;
+
+/// Key under which Arrow keeps its own types in a Parquet footer.
+const ARROW_SCHEMA: &str = "ARROW:schema";
 
 /// Column of the path; a column of the file with the same name would hide it or clash with it, depending on the reader.
 const PARTITION_COLUMN: &str = "date";
@@ -108,18 +115,26 @@ impl OutputSchema {
         &self.lineage
     }
 
-    /// The columns as a Parquet message type, from which a file of parts can be begun by any process.
-    pub fn message_type(&self) -> Result<String, SchemaError> {
-        let descriptor = ArrowSchemaConverter::new().convert(&self.part).map_err(SchemaError)?;
-        let mut text = Vec::new();
-        print_schema(&mut text, descriptor.root_schema());
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    /// A file of these columns without rows, as text, from which a file of parts can be begun by any process.
+    pub fn template(&self) -> Result<String, SchemaError> {
+        encode_template(&self.part, &self.logical).map_err(SchemaError)
     }
+}
 
-    /// The columns as Arrow keeps them in a Parquet footer.
-    pub fn arrow_schema(&self) -> String {
-        encode_arrow_schema(&self.logical)
-    }
+fn encode_template(part: &Schema, logical: &Schema) -> Result<String, ParquetError> {
+    let descriptor = ArrowSchemaConverter::new().convert(part)?;
+    let types = KeyValue::new(ARROW_SCHEMA.to_owned(), encode_arrow_schema(logical));
+    let properties = properties().set_key_value_metadata(Some(vec![types])).build();
+    let writer = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::new(properties))?;
+    Ok(BASE64.encode(writer.into_inner()?))
+}
+
+/// The footer of a template, which holds the columns.
+pub fn template(text: &str) -> Result<ParquetMetaData, ParquetError> {
+    let bytes = BASE64
+        .decode(text)
+        .map_err(|error| ParquetError::External(Box::new(error)))?;
+    ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(bytes))
 }
 
 /// How the columns are encoded.
@@ -240,5 +255,74 @@ impl Seam for NameError {
             "drop the column from `input.passthrough`, rename lineage columns under [output.columns], or rename the column in the contract's `outputs` or `decision`"
                 .to_owned(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use parquet::arrow::ArrowSchemaConverter;
+
+    use super::{encode_template, template};
+
+    #[test]
+    fn files_can_be_begun_from_their_template() {
+        let utc = || Some("UTC".into());
+        let item = |kind| Arc::new(Field::new_list_field(kind, false));
+        let kinds = [
+            DataType::Boolean,
+            DataType::Int8,
+            DataType::Int16,
+            DataType::Int32,
+            DataType::Int64,
+            DataType::UInt8,
+            DataType::UInt16,
+            DataType::UInt32,
+            DataType::UInt64,
+            DataType::Float16,
+            DataType::Float32,
+            DataType::Float64,
+            DataType::Utf8,
+            DataType::LargeUtf8,
+            DataType::Binary,
+            DataType::FixedSizeBinary(16),
+            DataType::Date32,
+            DataType::Time32(TimeUnit::Millisecond),
+            DataType::Time64(TimeUnit::Microsecond),
+            DataType::Time64(TimeUnit::Nanosecond),
+            DataType::Timestamp(TimeUnit::Second, None),
+            DataType::Timestamp(TimeUnit::Millisecond, utc()),
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+            DataType::Timestamp(TimeUnit::Nanosecond, utc()),
+            DataType::Decimal128(9, 2),
+            DataType::Decimal128(38, 10),
+            DataType::Decimal256(60, 4),
+            DataType::List(item(DataType::Utf8)),
+            DataType::LargeList(item(DataType::Int64)),
+            DataType::FixedSizeList(item(DataType::Float32), 8),
+            DataType::Struct(vec![Field::new("a b", DataType::Int32, true)].into()),
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        ];
+        for (number, kind) in kinds.into_iter().enumerate() {
+            for nullable in [true, false] {
+                let name = format!("c{number}");
+                let schema = Schema::new(vec![Field::new(&name, kind.clone(), nullable)]);
+                let expected = ArrowSchemaConverter::new().convert(&schema).unwrap();
+                let read = template(&encode_template(&schema, &schema).unwrap()).unwrap();
+                assert_eq!(read.file_metadata().schema(), expected.root_schema(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_columns_may_be_any_text() {
+        for name in ["amount in €", "a;b", "x (y)", "required", "=", "{", "täg"] {
+            let schema = Schema::new(vec![Field::new(name, DataType::Int64, false)]);
+            let expected = ArrowSchemaConverter::new().convert(&schema).unwrap();
+            let read = template(&encode_template(&schema, &schema).unwrap()).unwrap();
+            assert_eq!(read.file_metadata().schema(), expected.root_schema(), "{name}");
+        }
     }
 }

@@ -14,7 +14,6 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -304,9 +303,12 @@ fn ends(chunks: &[usize], files: usize) -> Vec<usize> {
 
 fn writer(file: &SpoolFile, plan: &PlanRecord, stamp: &Stamp) -> Result<SerializedFileWriter<Hashed>, ParquetError> {
     let file = file.file.try_clone()?;
-    let schema = parse_message_type(&plan.parquet_schema)?;
-    let properties = output::properties().set_key_value_metadata(Some(stamp.footer(plan)));
-    SerializedFileWriter::new(Hashed::new(file), Arc::new(schema), Arc::new(properties.build()))
+    let template = output::template(&plan.template)?;
+    let template = template.file_metadata();
+    let pairs = template.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let properties = output::properties().set_key_value_metadata(Some(stamp.footer(plan, pairs)));
+    let schema = template.schema_descr().root_schema_ptr();
+    SerializedFileWriter::new(Hashed::new(file), schema, Arc::new(properties.build()))
 }
 
 /// Copies the column chunks of a file's row groups, with their page indexes.

@@ -9,9 +9,6 @@ use crate::records::PlanRecord;
 /// Prefix of our keys in a Parquet footer.
 const PREFIX: &str = "batch_infer.";
 
-/// Key under which Arrow keeps its own types in a Parquet footer.
-const ARROW_SCHEMA: &str = "ARROW:schema";
-
 /// Identity of published data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
@@ -24,8 +21,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The key-values of the footer.
-    pub(super) fn footer(&self, plan: &PlanRecord) -> Vec<KeyValue> {
+    /// The key-values of the footer: those of the plan's template, and what says where the data is from.
+    pub(super) fn footer(&self, plan: &PlanRecord, template: &[KeyValue]) -> Vec<KeyValue> {
         let pairs = [
             ("job", plan.job.clone()),
             ("date", plan.date.to_string()),
@@ -40,8 +37,7 @@ impl Stamp {
             ("engine", plan.engine.clone()),
         ];
         let pairs = pairs.map(|(key, value)| KeyValue::new(format!("{PREFIX}{key}"), value));
-        let schema = KeyValue::new(ARROW_SCHEMA.to_owned(), plan.arrow_schema.clone());
-        std::iter::once(schema).chain(pairs).collect()
+        template.iter().cloned().chain(pairs).collect()
     }
 
     /// The stamp in a footer. Data of ours from before there were numbers has number 0; other data has no stamp.

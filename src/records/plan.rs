@@ -32,10 +32,8 @@ pub struct PlanRecord {
     pub chunks: Vec<usize>,
     /// Rows of the input.
     pub total_rows: u64,
-    /// The output's columns as a Parquet message type.
-    pub parquet_schema: String,
-    /// The output's columns as Arrow keeps them in a Parquet footer.
-    pub arrow_schema: String,
+    /// The output's columns: an output file without rows, as base64.
+    pub template: String,
     /// Files that the output is divided into.
     pub files: usize,
 }

@@ -52,8 +52,7 @@ pub(super) fn plan_record(
         },
         chunks: chunks.iter().map(|chunk| chunk.rows).collect(),
         total_rows: *rows,
-        parquet_schema: shape.message_type()?,
-        arrow_schema: shape.arrow_schema(),
+        template: shape.template()?,
         files: job.files,
     })
 }
