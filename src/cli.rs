@@ -6,11 +6,14 @@ mod args;
 mod config;
 mod context;
 mod doctor;
+mod gc;
 mod head;
 mod model;
 mod plan;
 mod run;
+mod runs;
 mod validate;
+mod verify;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +59,9 @@ fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
+        Command::Runs(args) => runs::runs(&args.command, context),
+        Command::Verify(args) => verify::verify(&args, context),
+        Command::Gc(args) => gc::gc(&args, context),
         Command::Validate(args) => validate::validate(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Model(args) => model::model(&args, context),

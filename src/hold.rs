@@ -8,6 +8,8 @@ mod lock;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::error::Seam;
@@ -53,6 +55,15 @@ pub enum Hold {
     Free,
 }
 
+/// Who has the right, as far as a look tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seat {
+    /// Who, in words.
+    pub who: String,
+    /// The last sign of life of the holder of a lease, by the clock of its machine. A lock needs none.
+    pub seen_at: Option<DateTime<Utc>>,
+}
+
 /// What came of asking for it.
 #[derive(Debug)]
 pub enum Taken {
@@ -72,6 +83,14 @@ impl Hold {
             return lease::take(date, holder, terms, runtime).await;
         }
         Ok(Taken::Held(Self::Free))
+    }
+
+    /// Who has the right now, without asking for it. The holder of a lease may be dead; only waiting tells.
+    pub async fn look(date: &DateFolder) -> Result<Option<Seat>, HoldError> {
+        if date.place().local().is_some() {
+            return lock::look(date);
+        }
+        Ok(lease::look(&date.lease()).await?)
     }
 
     /// Returns when new work may be started: at once, or after the lease has been renewed again. An error once somebody else has it.

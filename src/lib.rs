@@ -55,6 +55,11 @@ pub mod golden;
 pub mod report;
 pub mod run;
 
+// Looking after what is there.
+pub mod history;
+pub mod verify;
+pub mod gc;
+
 // Beside the line.
 pub mod progress;
 pub mod telemetry;

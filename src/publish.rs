@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use decide::{Fences, Standing, commit, open, settle_plan};
-pub use partition::{Partition, Shown};
+pub use partition::{Partition, SUCCESS, Shown};
 pub use rollforward::roll_forward;
 pub use show::{Showing, Visible};
 pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};

@@ -111,6 +111,15 @@ pub fn jobs(state: &Place) -> Place {
     state.join(&format!("v{FORM}"))
 }
 
+/// Dates of a job that have records, oldest first.
+pub async fn dates(state: &Place, job: &str) -> Result<Vec<NaiveDate>, StorageError> {
+    let folders = jobs(state).join(job).folders().await?;
+    let dates = folders
+        .iter()
+        .filter_map(|name| name.strip_prefix("date=")?.parse().ok());
+    Ok(dates.collect())
+}
+
 /// A record's name by its number.
 fn numbered(number: u64) -> String {
     format!("{number:0DIGITS$}.json")

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tracing::info;
 use uuid::{NoContext, Timestamp, Uuid};
 
+pub use already::keep_record;
 pub use desk::Desk;
 pub use outcome::{Notice, Outcome, RunError, Shard, Verdict};
 pub use ready::{Ready, artifact, device, limits, load, ready};

@@ -53,6 +53,12 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Shows what a run would do: reads footers, scores nothing, writes nothing
     Plan(JobArgs),
+    /// Shows what was published
+    Runs(RunsArgs),
+    /// Compares what readers see of a date with what was decided
+    Verify(VerifyDateArgs),
+    /// Removes what no run will ask for again from the state folder
+    Gc(GcArgs),
     /// Checks a job file; with a date also its model and the input's columns
     Validate(ValidateArgs),
     /// Checks this machine, and a job on it
@@ -123,6 +129,74 @@ pub(super) struct RunArgs {
 fn shard(text: &str) -> Result<Shard, String> {
     Shard::parse(text)
         .ok_or_else(|| "expected I/N, the number of the part from 0 and the number of parts, such as 0/4".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    #[command(subcommand)]
+    pub(super) command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Lists publications, newest first
+    List(RunsListArgs),
+    /// Shows one date in full: its publication, its log, who works on it
+    Show(RunsShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsListArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// Only this date
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["from", "to"])]
+    pub(super) date: Option<NaiveDate>,
+    /// Only this date and later ones
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) from: Option<NaiveDate>,
+    /// Only this date and earlier ones
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) to: Option<NaiveDate>,
+    /// Publications to list
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) most: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsShowArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The date
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: NaiveDate,
+    /// The publication; without it the one that readers see
+    #[arg(long, value_name = "N")]
+    pub(super) seq: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyDateArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The date
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: NaiveDate,
+    /// Brings back what was decided, from the parts of its plan
+    #[arg(long)]
+    pub(super) repair: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// Only this date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) date: Option<NaiveDate>,
+    /// Says what would be removed, and removes nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

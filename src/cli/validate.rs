@@ -10,7 +10,7 @@ use crate::exit::ExitCode;
 use crate::run;
 
 /// A job file is checked for some date even when none is given: the rules for paths hold for all dates alike.
-const ANY_DATE: NaiveDate = NaiveDate::from_ymd_opt(2000, 2, 29).expect("a date of the calendar");
+pub(super) const ANY_DATE: NaiveDate = NaiveDate::from_ymd_opt(2000, 2, 29).expect("a date of the calendar");
 
 #[derive(Debug, Serialize)]
 struct Validated {

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{Hold, HoldError, Holder, Taken, Terms};
+use super::{Hold, HoldError, Holder, Seat, Taken, Terms};
 use crate::records::{DateFolder, FORM, decode, encode};
 use crate::storage::{Created, Place, Replaced, StorageError, Version};
 
@@ -97,6 +97,19 @@ pub(super) async fn take(
         shared,
         beating: Mutex::new(Some(beating)),
     })))
+}
+
+/// Who has the lease, by its record.
+pub(super) async fn look(place: &Place) -> Result<Option<Seat>, StorageError> {
+    let Some((bytes, _)) = place.read_record().await? else {
+        return Ok(None);
+    };
+    let record: Option<LeaseRecord> = decode(&bytes);
+    let held = record.as_ref().is_none_or(|record| record.state == LeaseState::Held);
+    Ok(held.then(|| Seat {
+        who: whoever(record.as_ref()),
+        seen_at: record.map(|record| record.at),
+    }))
 }
 
 enum Acquired {

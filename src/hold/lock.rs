@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Hold, HoldError, Holder, Taken};
+use super::{Hold, HoldError, Holder, Seat, Taken};
 use crate::records::DateFolder;
 
 /// How often a lock that is held is tried again.
@@ -36,7 +36,8 @@ pub(super) async fn take(date: &DateFolder, holder: &Holder, patience: Duration)
     };
     let mut file = opened(path).map_err(failed)?;
     let clock = place.clock();
-    let until = clock.monotonic() + patience;
+    // Somebody may only have looked who has it.
+    let until = clock.monotonic() + patience.max(POLL);
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -51,6 +52,29 @@ pub(super) async fn take(date: &DateFolder, holder: &Holder, patience: Duration)
         .and_then(|()| write!(file, "{} {} {}", holder.host, holder.pid, holder.id));
     said.map_err(failed)?;
     Ok(Taken::Held(Hold::Lock(Lock { file })))
+}
+
+/// Who has the lock. It is held for the moment of the look, which is why nobody gives up after one try.
+pub(super) fn look(date: &DateFolder) -> Result<Option<Seat>, HoldError> {
+    let place = date.place().join("lock");
+    let path = place.local().unwrap_or(Path::new("lock"));
+    let failed = |source| HoldError::Lock {
+        path: path.display().to_string(),
+        source,
+    };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(Seat {
+            who: whoever(&mut file),
+            seen_at: None,
+        })),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 fn opened(path: &Path) -> io::Result<File> {

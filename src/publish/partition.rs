@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::storage::{Attempt, Condition, Place, Seen, Version};
 
 /// Name of the marker that some readers wait for. It is empty: Polars refuses a folder with a marker that is not.
-const SUCCESS: &str = "_SUCCESS";
+pub const SUCCESS: &str = "_SUCCESS";
 
 /// Bytes at the end of a file in which its footer most likely is.
 const TAIL: u64 = 64 << 10;
@@ -77,14 +77,33 @@ impl Partition {
         let Some(seen) = file.look().await? else {
             return Ok(Shown::Nothing);
         };
-        let stamp = match by_metadata(&seen) {
+        let stamp = match Stamp::of_object(&seen) {
             Some(stamp) => Some(stamp),
-            None => by_footer(&file, &seen).await?,
+            None => self.footer(name, &seen).await?.as_ref().and_then(Stamp::of),
         };
         Ok(match stamp {
             Some(stamp) => Shown::Ours(stamp, seen.version),
             None => Shown::Foreign(seen.version),
         })
+    }
+
+    /// The footer of a file that was looked at; `None` when it has none that can be read.
+    pub async fn footer(&self, name: &str, seen: &Seen) -> Result<Option<ParquetMetaData>, PublishError> {
+        let file = self.file(name);
+        let mut wanted = TAIL;
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+        loop {
+            let range = seen.size.saturating_sub(wanted)..seen.size;
+            let tail = file.read_ranges(&[range], Some(seen.version.etag())).await?;
+            let tail = tail.into_iter().next().unwrap_or_default();
+            match reader.try_parse_sized(&tail, seen.size) {
+                Ok(()) => return Ok(reader.finish().ok()),
+                Err(ParquetError::NeedMoreData(more)) if (more as u64) <= seen.size && more as u64 > wanted => {
+                    wanted = more as u64;
+                }
+                Err(_) => return Ok(None),
+            }
+        }
     }
 
     /// What may be replaced: an error when something else wrote it and the job does not say that it may be.
@@ -192,34 +211,6 @@ fn look_locally(path: &Path) -> Result<Shown, PublishError> {
             Err(_) => Ok(Shown::Foreign(version)),
         },
         Err(_) => Ok(Shown::Foreign(version)),
-    }
-}
-
-fn by_metadata(seen: &Seen) -> Option<Stamp> {
-    Some(Stamp {
-        seq: seen.metadata("bi-seq")?.parse().ok()?,
-        plan_id: seen.metadata("bi-plan")?.to_owned(),
-        nonce: seen.metadata("bi-nonce")?.to_owned(),
-    })
-}
-
-async fn by_footer(file: &Place, seen: &Seen) -> Result<Option<Stamp>, PublishError> {
-    let mut wanted = TAIL;
-    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
-    loop {
-        let range = seen.size.saturating_sub(wanted)..seen.size;
-        let tail = file.read_ranges(&[range], Some(seen.version.etag())).await?;
-        let tail = tail.into_iter().next().unwrap_or_default();
-        match reader.try_parse_sized(&tail, seen.size) {
-            Ok(()) => {
-                let footer: Result<ParquetMetaData, _> = reader.finish();
-                return Ok(footer.ok().and_then(|footer| Stamp::of(&footer)));
-            }
-            Err(ParquetError::NeedMoreData(more)) if (more as u64) <= seen.size && more as u64 > wanted => {
-                wanted = more as u64;
-            }
-            Err(_) => return Ok(None),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::{Partition, PublishError, Showing, Spool, SpoolFolder, Stamp, Visible};
 use crate::checkpoint::Checkpoint;
-use crate::records::{Commit, DateFolder, PlanRecord, decode};
+use crate::records::{Commit, DateFolder, PlanRecord};
 
 /// Shows a commit from its records alone. `None`: they do not give the committed bytes any more, so a new run has to replace it.
 pub async fn roll_forward(
@@ -14,8 +14,7 @@ pub async fn roll_forward(
     commit: &Commit,
     spool: &SpoolFolder,
 ) -> Result<Option<Visible>, PublishError> {
-    let record = date.plan(&commit.plan_id).join("plan.json").read_record().await?;
-    let Some(plan) = record.and_then(|(bytes, _)| decode::<PlanRecord>(&bytes)) else {
+    let Some(plan) = PlanRecord::of(date, &commit.plan_id).await? else {
         warn!(
             commit = commit.n,
             plan = commit.plan_id,
@@ -24,11 +23,7 @@ pub async fn roll_forward(
         return Ok(None);
     };
     let checkpoint = Checkpoint::open(date, &plan).await?;
-    let stamp = Stamp {
-        seq: commit.n,
-        plan_id: commit.plan_id.clone(),
-        nonce: commit.nonce.clone(),
-    };
+    let stamp = Stamp::of_commit(commit);
     let mut files = Spool::create(spool, &plan, stamp)?;
     for chunk in 0..plan.chunks.len() {
         let Some(part) = checkpoint.load(chunk).await? else {

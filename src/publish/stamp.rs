@@ -4,7 +4,8 @@
 
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
-use crate::records::PlanRecord;
+use crate::records::{Commit, PlanRecord};
+use crate::storage::Seen;
 
 /// Prefix of our keys in a Parquet footer.
 const PREFIX: &str = "batch_infer.";
@@ -52,6 +53,24 @@ impl Stamp {
             seq: value("seq").map_or(Some(0), |seq| seq.parse().ok())?,
             nonce: value("nonce").unwrap_or_default(),
         })
+    }
+
+    /// The stamp in an object's metadata.
+    pub fn of_object(seen: &Seen) -> Option<Self> {
+        Some(Self {
+            seq: seen.metadata("bi-seq")?.parse().ok()?,
+            plan_id: seen.metadata("bi-plan")?.to_owned(),
+            nonce: seen.metadata("bi-nonce")?.to_owned(),
+        })
+    }
+
+    /// The stamp that the files of a commit carry.
+    pub fn of_commit(commit: &Commit) -> Self {
+        Self {
+            seq: commit.n,
+            plan_id: commit.plan_id.clone(),
+            nonce: commit.nonce.clone(),
+        }
     }
 
     /// The user metadata of the object.

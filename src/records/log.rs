@@ -153,6 +153,33 @@ impl Log {
         })
     }
 
+    /// Numbers below the head that have no record: first and last of each gap.
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut next = 1;
+        for number in self.entries.keys() {
+            if *number > next {
+                gaps.push((next, number - 1));
+            }
+            next = number + 1;
+        }
+        gaps
+    }
+
+    /// Numbers of records that cannot be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = u64> {
+        let unread = self.entries.iter().filter(|(_, entry)| entry.is_none());
+        unread.map(|(number, _)| *number)
+    }
+
+    /// The newest `open`.
+    pub fn newest_open(&self) -> Option<&Open> {
+        self.entries().rev().find_map(|(_, entry)| match entry {
+            Entry::Open(open) => Some(open),
+            Entry::Commit(_) => None,
+        })
+    }
+
     /// The newest commit.
     pub fn newest_commit(&self) -> Option<&Commit> {
         self.commits().next_back()

@@ -3,6 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::{DateFolder, decode};
+use crate::storage::StorageError;
+
 /// What is done under one plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanRecord {
@@ -65,6 +68,12 @@ pub struct PlanModel {
 }
 
 impl PlanRecord {
+    /// The record of a plan; `None` when there is none that can be read.
+    pub async fn of(date: &DateFolder, plan_id: &str) -> Result<Option<Self>, StorageError> {
+        let found = date.plan(plan_id).join("plan.json").read_record().await?;
+        Ok(found.and_then(|(bytes, _)| decode(&bytes)))
+    }
+
     /// True when both say the same, whoever wrote them and when.
     pub fn agrees(&self, other: &Self) -> bool {
         let same_maker = Self {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Commit, DateFolder, decode, encode, numbered, numbered_records};
+use super::{Commit, DateFolder, decode, encode, number, numbered, numbered_records};
 use crate::storage::{Created, Place, StorageError};
 
 /// A publication that readers see, or saw.
@@ -31,6 +31,20 @@ impl PublishedRecord {
     pub async fn all(date: &DateFolder) -> Result<Vec<Self>, StorageError> {
         let records = numbered_records(&date.published()).await?;
         Ok(records.into_iter().filter_map(|(_, record)| record).collect())
+    }
+
+    /// Numbers of the records, and when each was written by the store's clock.
+    pub async fn listed(date: &DateFolder) -> Result<Vec<(u64, DateTime<Utc>)>, StorageError> {
+        let listed = date.published().list().await?;
+        let numbers = listed
+            .iter()
+            .filter_map(|meta| Some((number(meta.location.filename()?)?, meta.last_modified)));
+        Ok(numbers.collect())
+    }
+
+    /// Removes a record that is damaged, so that it can be written again.
+    pub async fn forget(date: &DateFolder, seq: u64) -> Result<(), StorageError> {
+        date.published().join(&numbered(seq)).remove().await
     }
 
     /// The record of one commit.

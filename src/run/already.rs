@@ -57,7 +57,7 @@ async fn complete(desk: &Desk, standing: &Standing, commit: &Commit) -> Result<N
 }
 
 /// Keeps the record of a publication. It is for people and tools: data that is visible does not depend on it.
-pub(super) async fn keep_record(desk: &Desk, commit: &Commit, replaced: Option<u64>, report: Value) {
+pub async fn keep_record(desk: &Desk, commit: &Commit, replaced: Option<u64>, report: Value) {
     let etags = desk.etags(commit).await;
     let record = PublishedRecord {
         v: FORM,

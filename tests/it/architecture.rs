@@ -62,14 +62,18 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "batch checkpoint events hold infer machine output pipeline plan preprocess publish records registry rejects report \
          score settings shutdown spec storage validate",
     ),
+    // Looking after what is there.
+    ("history", "hold publish records settings storage validate"),
+    ("verify", "checkpoint hold publish records run storage validate"),
+    ("gc", "hold publish records run storage validate"),
     // Beside the line.
     ("progress", "events machine settings"),
     ("telemetry", "settings"),
     // The surface, which shows what the others know.
     (
         "cli",
-        "contract document events golden infer machine plan preprocess progress registry run schema settings shutdown spec \
-         storage telemetry validate",
+        "contract document events gc golden history infer machine plan preprocess progress records registry run schema settings \
+         shutdown spec storage telemetry validate verify",
     ),
 ];
 

@@ -42,6 +42,9 @@ fn help_names_every_command() {
     Commands:
       run          Scores a date's partition and publishes it
       plan         Shows what a run would do: reads footers, scores nothing, writes nothing
+      runs         Shows what was published
+      verify       Compares what readers see of a date with what was decided
+      gc           Removes what no run will ask for again from the state folder
       validate     Checks a job file; with a date also its model and the input's columns
       doctor       Checks this machine, and a job on it
       model        Looks into a model registry

@@ -10,4 +10,5 @@ mod models;
 mod object_store;
 mod run_local;
 mod shipped_files;
+mod state;
 mod support;

@@ -1,6 +1,7 @@
 //! The same runs with input, models and output in a bucket, against an S3 service on this machine.
 
 mod service;
+mod state;
 
 use batch_infer::exit::ExitCode;
 

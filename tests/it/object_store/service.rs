@@ -78,7 +78,10 @@ impl Service {
     /// Puts a file under the key that it has below a folder.
     pub(super) fn upload(&self, folder: &Path, file: &Path) {
         let key = file.strip_prefix(folder).unwrap().to_str().unwrap();
-        let bytes = Bytes::from(std::fs::read(file).unwrap());
+        self.put(key, Bytes::from(std::fs::read(file).unwrap()));
+    }
+
+    pub(super) fn put(&self, key: &str, bytes: Bytes) {
         self.runtime
             .block_on(self.store().put(&Key::from(key), bytes.into()))
             .unwrap();

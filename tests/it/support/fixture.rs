@@ -187,7 +187,7 @@ impl JobFixture {
         Started::new(Rc::clone(&self.home), before, process.spawn().unwrap())
     }
 
-    /// Another command on the job file, without the arguments of runs.
+    /// Another command, of one word or two, on the job file, without the arguments of runs.
     pub(crate) fn command(&self, name: &str) -> Command {
         patient(self.process(name))
     }
@@ -196,7 +196,7 @@ impl JobFixture {
         self.write();
         let mut process = process(self.home.path());
         let settings = self.settings.iter().map(|(name, value)| (name, value));
-        process.arg(name).args(["--job", "job.toml"]).envs(settings);
+        process.args(name.split(' ')).args(["--job", "job.toml"]).envs(settings);
         process
     }
 
