@@ -11,7 +11,7 @@ use super::gate::{gate, superseded};
 use super::ready::{device, limits, load};
 use super::record::{plan_record, settled_plan};
 use super::{Desk, Outcome, Ready, RunError, Shard, Surroundings};
-use crate::batch::{ChunkId, Stage};
+use crate::batch::{ChunkId, Part, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Elapsed, Stopwatch};
 use crate::error::Error;
@@ -151,27 +151,12 @@ impl<'a> Line<'a> {
     /// Scores the chunks of a shard. True when all chunks of the plan are finished then.
     pub(super) fn score_shard(&mut self, shard: Shard, around: &Surroundings<'_>) -> Result<bool, Error> {
         let chunks = (0..self.record.chunks.len()).filter(|chunk| shard.owns(*chunk));
-        let chunks = chunks.map(ChunkId).collect();
-        let budget = &self.job.rows;
-        let tally = &mut self.tally;
-        let work = Work {
-            scorer: Arc::clone(&self.scorer),
-            checkpoint: Arc::clone(&self.checkpoint),
-            chunks,
-            gate: gate(&self.desk.date, &self.opened, &self.record.plan_id, None, &around.clock),
-        };
-        pipeline::run(
-            work,
-            self.limits,
-            around.runtime,
-            around.shutdown,
-            around.settings.run.shutdown_grace,
-            around.monitor,
-            |part| {
-                tally.add(part);
-                tally.within_budget(budget)
-            },
-        )?;
+        let mut tally = self.tally.again();
+        self.score(chunks.map(ChunkId).collect(), None, around, |part| {
+            tally.add(part);
+            tally.within_budget(&self.job.rows)
+        })?;
+        self.tally = tally;
         let checkpoint = around.wait(Checkpoint::open(&self.desk.date, &self.record))?;
         let finished = checkpoint.finished() == self.record.chunks.len();
         self.checkpoint = Arc::new(checkpoint.kept_by(&self.desk.holder.id, &self.device.to_string()));
@@ -207,33 +192,14 @@ impl<'a> Line<'a> {
             nonce: Uuid::new_v4().simple().to_string(),
         };
         let mut spool = Spool::create(&self.desk.spool, &self.record, stamp)?;
-        let work = Work {
-            scorer: Arc::clone(&self.scorer),
-            checkpoint: Arc::clone(&self.checkpoint),
-            chunks: (0..self.record.chunks.len()).map(ChunkId).collect(),
-            gate: gate(
-                &self.desk.date,
-                &self.opened,
-                &self.record.plan_id,
-                Some(hold),
-                &around.clock,
-            ),
-        };
-        let scored = pipeline::run(
-            work,
-            self.limits,
-            around.runtime,
-            around.shutdown,
-            around.settings.run.shutdown_grace,
-            around.monitor,
-            |part| {
-                let appending = Stopwatch::start(around.clock.as_ref());
-                spool.append(&part)?;
-                tally.add(part);
-                tally.stages.add(Stage::Publish, appending.stop());
-                tally.within_budget(&self.job.rows)
-            },
-        );
+        let chunks = (0..self.record.chunks.len()).map(ChunkId).collect();
+        let scored = self.score(chunks, Some(hold), around, |part| {
+            let appending = Stopwatch::start(around.clock.as_ref());
+            spool.append(&part)?;
+            tally.add(part);
+            tally.stages.add(Stage::Publish, appending.stop());
+            tally.within_budget(&self.job.rows)
+        });
         match scored {
             Ok(()) => {}
             // Another process works now, so that this one has been stopped or cut off for a while: what has become of its date?
@@ -248,6 +214,33 @@ impl<'a> Line<'a> {
         }
         self.tally = tally;
         self.publish(spool, around)
+    }
+
+    /// Runs the line over some chunks; those that are finished are read back.
+    fn score(
+        &self,
+        chunks: Vec<ChunkId>,
+        hold: Option<Arc<Hold>>,
+        around: &Surroundings<'_>,
+        take: impl FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let date = &self.desk.date;
+        let work = Work {
+            scorer: Arc::clone(&self.scorer),
+            checkpoint: Arc::clone(&self.checkpoint),
+            chunks,
+            gate: gate(date, &self.opened, &self.record.plan_id, hold, &around.clock),
+        };
+        let grace = around.settings.run.shutdown_grace;
+        pipeline::run(
+            work,
+            self.limits,
+            around.runtime,
+            around.shutdown,
+            grace,
+            around.monitor,
+            take,
+        )
     }
 
     fn publish(mut self, spool: Spool, around: &Surroundings<'_>) -> Result<Outcome, Error> {
