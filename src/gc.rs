@@ -189,6 +189,7 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
         skipped: Some(format!("{who} works on it")),
         removed: Amounts::new(),
     };
+    around.wait(desk.belongs())?;
     let seat = around.wait(Hold::look(&desk.date))?;
     let silent = seat
         .as_ref()

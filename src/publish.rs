@@ -117,6 +117,20 @@ pub enum PublishError {
         /// The file.
         file: String,
     },
+    /// Something else lies in the partition, which readers would take for data.
+    #[error("`{file}` is in the partition and was not written by this program")]
+    Stray {
+        /// The file.
+        file: String,
+    },
+    /// Readers see the new version, and something that belongs to it is missing.
+    #[error("the date is published, and {what} could not be written")]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+        /// Why.
+        source: Box<PublishError>,
+    },
     /// Files would have to be added or removed one by one.
     #[error("the partition `{partition}` has {found} data files and would have {wanted}")]
     Layout {
@@ -155,6 +169,16 @@ pub enum PublishError {
     Storage(#[from] StorageError),
 }
 
+impl PublishError {
+    /// The same after readers see the new version.
+    pub fn incomplete(self, what: &'static str) -> Self {
+        Self::Incomplete {
+            what,
+            source: Box::new(self),
+        }
+    }
+}
+
 impl Seam for PublishError {
     fn exit(&self) -> ExitCode {
         match self {
@@ -164,7 +188,8 @@ impl Seam for PublishError {
                 _ => ExitCode::Internal,
             },
             Self::Rows { .. } | Self::Verify { .. } => ExitCode::Invariant,
-            Self::Foreign { .. } | Self::Layout { .. } => ExitCode::Config,
+            Self::Foreign { .. } | Self::Stray { .. } | Self::Layout { .. } => ExitCode::Config,
+            Self::Incomplete { source, .. } => source.exit(),
             Self::Superseded { .. } => ExitCode::Superseded,
             Self::Decided { .. } | Self::Part { .. } => ExitCode::Busy,
             Self::ReadBack(error) => error.exit(),
@@ -185,6 +210,8 @@ impl Seam for PublishError {
                 "move it away, or let it be replaced with `output.adopt_foreign = true` (or --set output.adopt_foreign=true)"
                     .to_owned(),
             ),
+            Self::Stray { .. } => Some("move it away: readers of the folder would see its rows beside the predictions".to_owned()),
+            Self::Incomplete { .. } => Some("run again: the next run completes it and scores nothing".to_owned()),
             Self::Layout { .. } => Some(
                 "readers would see doubled or missing rows for a moment; keep `output.files`, or accept it with --allow-nonatomic-replace"
                     .to_owned(),

@@ -5,6 +5,7 @@
 //! `publish`, `checkpoint` and `hold`.
 //!
 //! ```text
+//! <state>/v1/<job>/dataset.json            which data set this is about
 //! <state>/v1/<job>/date=D/
 //!   lease.json, lock                       who works at it: `hold`
 //!   log/00000000000000000001.json          open | commit, by number
@@ -18,6 +19,7 @@
 //! ```
 
 mod chunk;
+mod dataset;
 mod log;
 mod plan;
 mod published;
@@ -29,6 +31,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use chunk::{ChunkFolder, Done, PartFile};
+pub use dataset::DatasetRecord;
 pub use log::{Commit, DataFile, Entry, Log, Open};
 pub use plan::{PlanInput, PlanModel, PlanRecord};
 pub use published::{Announcement, PublishedRecord};

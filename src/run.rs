@@ -82,12 +82,14 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let run_id = run_id(tally.started);
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     desk.check_disk(job, around)?;
+    around.wait(desk.belongs())?;
 
     let again = options.force || job.on_existing == OnExisting::Replace;
     if let Some(notice) = already::nothing_to_do(job, &desk, &ready, again, around)? {
         return Ok(done(notice, around));
     }
     desk.check_store(job, around)?;
+    around.wait(desk.claim())?;
     match options.shard {
         Some(shard) => shared(job, ready, &desk, shard, again, tally, around),
         None => alone(job, ready, &desk, again, tally, around),
@@ -104,8 +106,8 @@ fn alone(
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
     holding(desk, around, |hold| {
-        desk.roll_forward(around)?;
-        match Line::begin(job, ready, desk, again, false, tally, around)? {
+        let lost = desk.roll_forward(around)?;
+        match Line::begin(job, ready, desk, again, lost, tally, around)? {
             Some(line) => line.finish(hold, around),
             None => already::published(desk, around),
         }
@@ -122,7 +124,7 @@ fn shared(
     tally: Tally,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    let Some(mut line) = Line::begin(job, ready, desk, again, true, tally, around)? else {
+    let Some(mut line) = Line::begin(job, ready, desk, again, None, tally, around)? else {
         return already::published(desk, around);
     };
     if !line.score_shard(shard, around)? {
@@ -135,12 +137,12 @@ fn shared(
         "all chunks are finished; publishing"
     );
     holding(desk, around, |hold| {
-        desk.roll_forward(around)?;
+        let lost = desk.roll_forward(around)?;
         // Another shard may have been faster.
         if line.is_published(around)? {
             return already::published(desk, around);
         }
-        line.renew(around)?;
+        line.renew(lost, around)?;
         line.finish(hold, around)
     })
 }

@@ -20,6 +20,7 @@ pub(super) fn verify(args: &VerifyDateArgs, context: &Context) -> Result<ExitCod
         let id = Uuid::new_v4().to_string();
         let options = Options::default();
         let mut desk = Desk::open(&job, &options, &settings, around.machine, &around.clock, &id)?;
+        around.wait(desk.belongs())?;
         if args.repair {
             verify::repair(&job, &mut desk, around)
         } else {

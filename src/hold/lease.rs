@@ -121,6 +121,7 @@ async fn acquire(place: Place, holder: &Holder, terms: Terms) -> Result<Acquired
     let clock = Arc::clone(place.clock());
     let until = clock.monotonic() + terms.patience;
     let mut watched: Option<(Version, Duration)> = None;
+    let mut alive = false;
     loop {
         let now = clock.monotonic();
         let (epoch, over) = match place.read_record().await? {
@@ -136,11 +137,16 @@ async fn acquire(place: Place, holder: &Holder, terms: Terms) -> Result<Acquired
                         .map_or(terms.ttl, |record| Duration::from_millis(record.ttl_ms));
                     let since = match &watched {
                         Some((seen, since)) if *seen == version => *since,
-                        _ => now,
+                        Some(_) => {
+                            alive = true;
+                            now
+                        }
+                        None => now,
                     };
                     watched = Some((version.clone(), since));
                     if now.saturating_sub(since) < time {
-                        if now >= until {
+                        // Patience is for a holder that lives; whether it does shows within the time of its lease.
+                        if alive && now >= until {
                             return Ok(Acquired::Busy(whoever(record.as_ref())));
                         }
                         clock.sleep(time / LOOKS).await;

@@ -1,6 +1,7 @@
 //! Reads the footers of the input's files, many at a time, and prepares each file for its reader.
 
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use percent_encoding::percent_decode_str;
 
 use super::listing::Listed;
 use super::{Columns, InputFile, PlanError, column_type};
-use crate::storage::Place;
+use crate::storage::{Place, StorageError};
 
 /// Footers read at a time.
 const CONCURRENT: usize = 32;
@@ -94,14 +95,35 @@ impl MetadataFetch for Fetch<'_> {
     }
 }
 
-/// A store's failure stays one when it comes back through the Parquet reader.
+/// A store's failure stays one when it comes back through the Parquet reader, which wraps it once for each layer that it went through.
 pub(super) fn from_storage(source: ParquetError, damaged: impl FnOnce(ParquetError) -> PlanError) -> PlanError {
-    match source {
-        ParquetError::External(inner) => match inner.downcast() {
-            Ok(storage) => PlanError::Storage(*storage),
-            Err(inner) => damaged(ParquetError::External(inner)),
-        },
-        other => damaged(other),
+    match unwrapped(source) {
+        Ok(storage) => PlanError::Storage(storage),
+        Err(other) => damaged(other),
+    }
+}
+
+fn unwrapped(error: ParquetError) -> Result<StorageError, ParquetError> {
+    let ParquetError::External(inner) = error else {
+        return Err(error);
+    };
+    let inner = match inner.downcast::<StorageError>() {
+        Ok(storage) => return Ok(*storage),
+        Err(inner) => inner,
+    };
+    let inner = match inner.downcast::<ParquetError>() {
+        Ok(parquet) => return unwrapped(*parquet),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<io::Error>() {
+        Ok(error) => {
+            let kind = error.kind();
+            match error.into_inner() {
+                Some(inner) => unwrapped(ParquetError::External(inner)),
+                None => Err(io::Error::from(kind).into()),
+            }
+        }
+        Err(inner) => Err(ParquetError::External(inner)),
     }
 }
 
@@ -151,7 +173,29 @@ fn as_planned(schema: &Schema, columns: &Columns) -> SchemaRef {
 
 #[cfg(test)]
 mod tests {
-    use super::partition;
+    use std::io;
+
+    use parquet::errors::ParquetError;
+
+    use super::{partition, unwrapped};
+    use crate::storage::StorageError;
+
+    #[test]
+    fn failure_of_a_store_is_found_below_any_number_of_wrappers() {
+        let failure = || StorageError::WrongLength {
+            place: "s3://bucket/key".to_owned(),
+            start: 0,
+            expected: 8,
+            found: 4,
+        };
+        let once = ParquetError::External(Box::new(failure()));
+        let through_a_reader = ParquetError::from(io::Error::other(ParquetError::External(Box::new(failure()))));
+        for error in [once, through_a_reader] {
+            assert!(matches!(unwrapped(error), Ok(StorageError::WrongLength { .. })));
+        }
+        assert!(unwrapped(ParquetError::EOF("no footer".to_owned())).is_err());
+        assert!(unwrapped(io::Error::from(io::ErrorKind::UnexpectedEof).into()).is_err());
+    }
 
     #[test]
     fn folders_are_read_as_other_writers_mean_them() {

@@ -79,13 +79,18 @@ impl Standing {
     }
 }
 
-/// Puts the run into the order of writers, once for all processes of one intention. A commit of the same intention that stands in `known`
-/// could not be brought to its end, so it is not gone on with; one that came later is another process's, and is.
-pub async fn open(date: &DateFolder, partition: &Partition, wanted: &Open, known: &Log) -> Result<Open, PublishError> {
+/// Puts the run into the order of writers, once for all processes of one intention: where one of them has committed already, the others go
+/// on with that. `lost` is the number of a commit that was found to be beyond that.
+pub async fn open(
+    date: &DateFolder,
+    partition: &Partition,
+    wanted: &Open,
+    lost: Option<u64>,
+) -> Result<Open, PublishError> {
     loop {
         let standing = Standing::read(date, partition).await?;
         if let Some(open) = standing.log.opened_by(&wanted.run_key)
-            && !known.is_commit(open.n + 1)
+            && lost != Some(open.n + 1)
         {
             return Ok(open.clone());
         }

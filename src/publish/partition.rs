@@ -89,6 +89,9 @@ impl Partition {
 
     /// The footer of a file that was looked at; `None` when it has none that can be read.
     pub async fn footer(&self, name: &str, seen: &Seen) -> Result<Option<ParquetMetaData>, PublishError> {
+        if seen.size == 0 {
+            return Ok(None);
+        }
         let file = self.file(name);
         let mut wanted = TAIL;
         let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
@@ -152,6 +155,32 @@ impl Partition {
         // The folder's parent too: the date's folder may be new.
         for folder in [folder, root] {
             sync(folder).map_err(|source| disk("make durable the folder", folder, source))?;
+        }
+        Ok(())
+    }
+
+    /// An error when something lies in the partition that is none of ours: readers would see it beside the predictions, and a folder that is
+    /// exchanged would take it along.
+    pub async fn expect_no_strangers(&self) -> Result<(), PublishError> {
+        for meta in self.place.list().await? {
+            let below: Vec<_> = meta
+                .location
+                .prefix_match(self.place.path())
+                .into_iter()
+                .flatten()
+                .collect();
+            match below.as_slice() {
+                [name] if name.as_ref() == SUCCESS => {}
+                [name] if super::is_file_name(name.as_ref()) => {
+                    let shown = self.look(name.as_ref()).await?;
+                    self.condition(name.as_ref(), &shown)?;
+                }
+                _ => {
+                    return Err(PublishError::Stray {
+                        file: self.place.at(meta.location).location().to_string(),
+                    });
+                }
+            }
         }
         Ok(())
     }

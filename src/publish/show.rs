@@ -1,11 +1,11 @@
 //! Puts committed files in place, and stops short of replacing anything newer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp};
+use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp, Standing};
 use crate::records::{Announcement, Commit, DateFolder, Log};
 use crate::storage::{Attempt, Condition, Place, StorageError, Upload};
 
@@ -44,35 +44,26 @@ pub enum Visible {
 }
 
 impl Showing {
-    /// Whether a version with so many files may replace what is there. Asked before anything is scored, and again when it is shown.
-    pub async fn permits(&self, partition: &Partition, files: usize) -> Result<(), PublishError> {
-        let name = super::file_name(0);
-        let shown = partition.look(&name).await?;
-        partition.condition(&name, &shown)?;
-        if partition.place().local().is_none() {
-            let wanted: BTreeSet<_> = (0..files).map(super::file_name).collect();
-            self.changes(partition, &wanted).await?;
+    /// Whether a version with so many files may replace what is there. Asked before anything is scored: what is decided is shown.
+    pub async fn permits(&self, partition: &Partition, standing: &Standing, files: usize) -> Result<(), PublishError> {
+        partition.condition(&super::file_name(0), &standing.shown)?;
+        partition.expect_no_strangers().await?;
+        if partition.place().local().is_some() || self.nonatomic {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Data files that are there, if they are others than are wanted; an error where their number may not change.
-    async fn changes(
-        &self,
-        partition: &Partition,
-        wanted: &BTreeSet<String>,
-    ) -> Result<Option<BTreeSet<String>>, PublishError> {
-        let found: BTreeSet<_> = partition.names().await?.into_iter().collect();
-        if found.is_empty() || found == *wanted {
-            return Ok(None);
-        }
-        if self.nonatomic {
-            return Ok(Some(found));
+        // The number of files is pinned by the last commit. Without a log it is what is there, if that is whole.
+        let found = match (standing.log.newest_commit(), &standing.shown) {
+            (Some(commit), _) => commit.files.len(),
+            (None, Shown::Nothing) => files,
+            (None, Shown::Ours(..) | Shown::Foreign(_)) => partition.names().await?.len(),
+        };
+        if found == files {
+            return Ok(());
         }
         Err(PublishError::Layout {
             partition: partition.place().location().to_string(),
-            found: found.len(),
-            wanted: wanted.len(),
+            found,
+            wanted: files,
         })
     }
 
@@ -92,11 +83,8 @@ impl Showing {
             self.show_in_bucket(date, partition, commit, &assembled, &before)
                 .await?
         };
-        if let (Some(etags), true) = (&visible.ours(), self.marker) {
-            debug!(files = etags.len(), "marking the partition");
-            if let Err(error) = partition.mark().await {
-                warn!(%error, "the date is published, and its marker could not be written");
-            }
+        if self.marker && matches!(visible, Seen::Ours(_)) {
+            partition.mark().await.map_err(|error| error.incomplete("its marker"))?;
         }
         Ok(match visible {
             Seen::Newer(stamp) => Visible::Newer(stamp),
@@ -112,8 +100,9 @@ impl Showing {
     ) -> Result<Seen, PublishError> {
         let files = assembled.files.len();
         match before {
+            Shown::Ours(stamp, _) if stamp == Stamp::of_commit(commit) => {}
+            Shown::Ours(stamp, _) if stamp.seq == commit.n => return Err(PublishError::Decided { seq: stamp.seq }),
             Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(Seen::Newer(stamp)),
-            Shown::Ours(stamp, _) if stamp.seq == commit.n => {}
             shown => {
                 partition.condition(&super::file_name(0), &shown)?;
                 partition.rename(assembled.files)?;
@@ -122,6 +111,7 @@ impl Showing {
         Ok(Seen::Ours(vec![None; files]))
     }
 
+    /// The first file comes last: it is the one that is looked at, so it says that the others are there.
     async fn show_in_bucket(
         &self,
         date: &DateFolder,
@@ -130,31 +120,29 @@ impl Showing {
         assembled: &Assembled,
         before: &Shown,
     ) -> Result<Seen, PublishError> {
-        let wanted: BTreeSet<_> = assembled.files.iter().map(|file| file.data.name.clone()).collect();
-        // Where something newer is there, its files are none of ours to judge.
-        let changes = if before.seq() < commit.n {
-            self.changes(partition, &wanted).await?
-        } else {
-            None
-        };
         if self.fences.announced {
             abort_older(date, partition, commit).await?;
         }
-        let stepwise = changes.is_some() || wanted.len() > 1;
+        let wanted: BTreeSet<_> = assembled.files.iter().map(|file| file.data.name.clone()).collect();
+        let mut surplus = partition.names().await?;
+        surplus.retain(|name| !wanted.contains(name));
+        let stepwise = wanted.len() > 1 || !surplus.is_empty();
         if stepwise && before.seq() < commit.n {
             partition.unmark().await?;
         }
-        let mut etags = Vec::with_capacity(assembled.files.len());
-        for file in &assembled.files {
+        let mut etags = VecDeque::with_capacity(assembled.files.len());
+        for (number, file) in assembled.files.iter().enumerate().rev() {
+            if number == 0 {
+                for name in &surplus {
+                    remove_older(partition, name, commit).await?;
+                }
+            }
             match self.show_file(date, partition, commit, file, &assembled.stamp).await? {
-                FileSeen::Ours(etag) => etags.push(Some(etag)),
+                FileSeen::Ours(etag) => etags.push_front(Some(etag)),
                 FileSeen::Newer(stamp) => return Ok(Seen::Newer(stamp)),
             }
         }
-        for name in changes.iter().flat_map(|found| found.difference(&wanted)) {
-            partition.remove(name).await?;
-        }
-        Ok(Seen::Ours(etags))
+        Ok(Seen::Ours(etags.into()))
     }
 
     /// Puts one file in place; only a look says whether it is there.
@@ -172,10 +160,12 @@ impl Showing {
         loop {
             let shown = partition.look(&file.data.name).await?;
             match &shown {
-                Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(FileSeen::Newer(stamp.clone())),
-                Shown::Ours(stamp, version) if stamp.seq == commit.n => {
-                    return Ok(FileSeen::Ours(version.etag().to_owned()));
+                Shown::Ours(shown, version) if shown == stamp => return Ok(FileSeen::Ours(version.etag().to_owned())),
+                // Another log has given out the same number: this state was copied, or deleted while it was in use.
+                Shown::Ours(shown, _) if shown.seq == commit.n => {
+                    return Err(PublishError::Decided { seq: commit.n });
                 }
+                Shown::Ours(shown, _) if shown.seq > commit.n => return Ok(FileSeen::Newer(shown.clone())),
                 _ => {}
             }
             let condition = partition.condition(&file.data.name, &shown)?;
@@ -264,6 +254,16 @@ async fn drop_upload(place: &Place, upload: &Upload) {
     }
 }
 
+/// Removes a file that the new version does not have, unless something newer has written it.
+async fn remove_older(partition: &Partition, name: &str, commit: &Commit) -> Result<(), PublishError> {
+    let shown = partition.look(name).await?;
+    partition.condition(name, &shown)?;
+    if shown != Shown::Nothing && shown.seq() < commit.n {
+        partition.remove(name).await?;
+    }
+    Ok(())
+}
+
 /// Drops every upload that was announced for an earlier commit, so that none of them can come to its end any more.
 async fn abort_older(date: &DateFolder, partition: &Partition, commit: &Commit) -> Result<(), PublishError> {
     for (record, announcement) in Announcement::all(date).await? {
@@ -281,15 +281,6 @@ async fn abort_older(date: &DateFolder, partition: &Partition, commit: &Commit) 
 enum Seen {
     Ours(Vec<Option<String>>),
     Newer(Stamp),
-}
-
-impl Seen {
-    fn ours(&self) -> Option<&Vec<Option<String>>> {
-        match self {
-            Self::Ours(etags) => Some(etags),
-            Self::Newer(_) => None,
-        }
-    }
 }
 
 enum FileSeen {

@@ -193,6 +193,12 @@ impl Log {
         })
     }
 
+    /// True when a generation of a plan was committed.
+    pub fn has_committed(&self, base_id: &str, generation: u32) -> bool {
+        self.commits()
+            .any(|commit| commit.base_id == base_id && commit.generation == generation)
+    }
+
     /// True when a record of that number is a commit.
     pub fn is_commit(&self, number: u64) -> bool {
         matches!(self.get(number), Some(Entry::Commit(_)))

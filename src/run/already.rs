@@ -1,7 +1,6 @@
 //! What a run does that has nothing to score: it says what is published, and completes what a killed process left undone behind it.
 
 use serde_json::Value;
-use tracing::warn;
 
 use super::{Desk, Notice, Outcome, Ready, RunError, Surroundings, Verdict};
 use crate::error::Error;
@@ -20,16 +19,20 @@ pub(super) fn nothing_to_do(
     around: &Surroundings<'_>,
 ) -> Result<Option<Notice>, Error> {
     let standing = around.wait(desk.standing())?;
-    if job.on_existing == OnExisting::Fail && standing.shown != Shown::Nothing {
+    let settled = desk.settled(&standing, &ready.base_id, again);
+    let notice = match settled {
+        Some(commit) => Some(around.wait(complete(desk, &standing, commit))?),
+        None => None,
+    };
+    // A retry that finds what its own run has published is not a second publication.
+    let own = settled.is_some_and(|commit| commit.run_key == desk.holder.run_key);
+    if job.on_existing == OnExisting::Fail && standing.shown != Shown::Nothing && !own {
         return Err(RunError::AlreadyPublished {
             file: desk.partition.place().location().to_string(),
         }
         .into());
     }
-    match desk.settled(&standing, &ready.base_id, again) {
-        Some(commit) => around.wait(complete(desk, &standing, commit)).map(Some),
-        None => Ok(None),
-    }
+    Ok(notice)
 }
 
 /// What is published now, by whoever it was.
@@ -47,17 +50,26 @@ pub(super) fn published(desk: &Desk, around: &Surroundings<'_>) -> Result<Outcom
 async fn complete(desk: &Desk, standing: &Standing, commit: &Commit) -> Result<Notice, PublishError> {
     if standing.shown.seq() == commit.n {
         if PublishedRecord::of(&desk.date, commit.n).await?.is_none() {
-            keep_record(desk, commit, None, Value::Null).await;
+            keep_record(desk, commit, None, Value::Null).await?;
         }
         if desk.showing.marker && !desk.partition.is_marked().await? {
-            desk.partition.mark().await?;
+            desk.partition
+                .mark()
+                .await
+                .map_err(|error| error.incomplete("its marker"))?;
         }
     }
     Ok(desk.notice_of(commit))
 }
 
-/// Keeps the record of a publication. It is for people and tools: data that is visible does not depend on it.
-pub async fn keep_record(desk: &Desk, commit: &Commit, replaced: Option<u64>, report: Value) {
+/// Keeps the record of a publication. Data that is visible does not depend on it, but the next run completes what is missing, so a failure is
+/// one.
+pub async fn keep_record(
+    desk: &Desk,
+    commit: &Commit,
+    replaced: Option<u64>,
+    report: Value,
+) -> Result<(), PublishError> {
     let etags = desk.etags(commit).await;
     let record = PublishedRecord {
         v: FORM,
@@ -68,7 +80,7 @@ pub async fn keep_record(desk: &Desk, commit: &Commit, replaced: Option<u64>, re
         at: desk.now(),
         report,
     };
-    if let Err(error) = record.keep(&desk.date).await {
-        warn!(%error, "the date is published, and its record could not be kept");
-    }
+    let kept = record.keep(&desk.date).await;
+    kept.map(drop)
+        .map_err(|error| PublishError::from(error).incomplete("its record"))
 }

@@ -20,7 +20,7 @@ use crate::hold::{Holder, Terms};
 use crate::machine::Machine;
 use crate::plan::generation;
 use crate::publish::{Fences, Partition, PublishError, Showing, Shown, SpoolFolder, Standing, Visible, roll_forward};
-use crate::records::{Commit, DateFolder, jobs};
+use crate::records::{Commit, DatasetRecord, DateFolder, jobs};
 use crate::settings::{OnBusy, Settings};
 use crate::storage::Place;
 use crate::validate::Job;
@@ -57,6 +57,7 @@ pub struct Desk {
     /// Folder in which files grow.
     pub spool: SpoolFolder,
     state: Place,
+    dataset: Place,
     job: String,
     clock: Arc<dyn Clock>,
 }
@@ -104,6 +105,7 @@ impl Desk {
             },
             spool,
             state,
+            dataset,
             job: job.name.clone(),
             clock: Arc::clone(clock),
         })
@@ -117,6 +119,14 @@ impl Desk {
         let output = partition.parent().unwrap_or(partition);
         for folder in [state, output] {
             network(folder, around.settings.state.allow_network_fs)?;
+        }
+        let (real_state, real_output) = (real(state)?, real(output)?);
+        if real_state.starts_with(&real_output) || real_output.starts_with(&real_state) {
+            return Err(RunError::Overlap {
+                state: real_state.display().to_string(),
+                output: real_output.display().to_string(),
+            }
+            .into());
         }
         if device(state)? != device(output)? {
             return Err(RunError::Devices {
@@ -151,6 +161,38 @@ impl Desk {
         Ok(())
     }
 
+    /// Checks that the records of the job are about this data set, so far as they say.
+    pub async fn belongs(&self) -> Result<(), Error> {
+        let place = DatasetRecord::place(&self.state, &self.job);
+        match DatasetRecord::read(&place).await? {
+            Some(found) => self.same_dataset(&found, &place),
+            None => Ok(()),
+        }
+    }
+
+    /// As `belongs`, and keeps it from now on.
+    pub async fn claim(&self) -> Result<(), Error> {
+        let place = DatasetRecord::place(&self.state, &self.job);
+        let found = self.dataset_record().keep(&place).await?;
+        self.same_dataset(&found, &place)
+    }
+
+    fn dataset_record(&self) -> DatasetRecord {
+        DatasetRecord::of(&self.state, &self.dataset)
+    }
+
+    fn same_dataset(&self, found: &DatasetRecord, place: &Place) -> Result<(), Error> {
+        if *found == self.dataset_record() {
+            return Ok(());
+        }
+        Err(RunError::OtherDataset {
+            record: place.location().to_string(),
+            found: found.dataset.clone(),
+            output: self.dataset.location().to_string(),
+        }
+        .into())
+    }
+
     /// What is decided and what readers see.
     pub async fn standing(&self) -> Result<Standing, PublishError> {
         Standing::read(&self.date, &self.partition).await
@@ -163,18 +205,21 @@ impl Desk {
         (commit.run_key == self.holder.run_key || !again).then_some(commit)
     }
 
-    /// Brings to its end what another process had decided.
-    pub fn roll_forward(&self, around: &Surroundings<'_>) -> Result<(), Error> {
+    /// Brings to its end what another process had decided. The number of the commit if that cannot be done any more.
+    pub fn roll_forward(&self, around: &Surroundings<'_>) -> Result<Option<u64>, Error> {
         let standing = around.wait(self.standing())?;
         let Some(commit) = standing.pending() else {
-            return Ok(());
+            return Ok(None);
         };
         let rolled = roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool);
-        if let Some(Visible::Ours { replaced, .. }) = around.wait(rolled)? {
-            let kept = keep_record(self, commit, replaced, serde_json::Value::Null);
-            around.runtime.block_on(kept);
+        match around.wait(rolled)? {
+            None => Ok(Some(commit.n)),
+            Some(Visible::Newer(_)) => Ok(None),
+            Some(Visible::Ours { replaced, .. }) => {
+                around.wait(keep_record(self, commit, replaced, serde_json::Value::Null))?;
+                Ok(None)
+            }
         }
-        Ok(())
     }
 
     /// `ETag`s of the files of a commit, where the store has them.
@@ -226,6 +271,15 @@ fn existing(folder: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(folder)?;
     let found = absolute.ancestors().find(|folder| folder.exists());
     Ok(found.unwrap_or(Path::new("/")).to_owned())
+}
+
+/// A path without links, whether or not all of it exists yet.
+fn real(folder: &Path) -> Result<PathBuf, RunError> {
+    let failed = |source| folder_error(folder, source);
+    let absolute = std::path::absolute(folder).map_err(failed)?;
+    let there = existing(folder).map_err(failed)?;
+    let rest = absolute.strip_prefix(&there).unwrap_or(Path::new(""));
+    Ok(fs::canonicalize(&there).map_err(failed)?.join(rest))
 }
 
 /// The file system that a folder is on, or will be on.

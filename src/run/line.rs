@@ -24,7 +24,7 @@ use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
 use crate::plan::generation;
 use crate::publish::{self, Published, Spool, Stamp, Visible};
-use crate::records::{Commit, FORM, Log, Open, PlanRecord};
+use crate::records::{Commit, FORM, Open, PlanRecord};
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
 use crate::score::{Batches, Scorer};
@@ -52,7 +52,7 @@ impl<'a> Line<'a> {
         ready: Ready,
         desk: &'a Desk,
         again: bool,
-        shard: bool,
+        lost: Option<u64>,
         tally: Tally,
         around: &Surroundings<'_>,
     ) -> Result<Option<Self>, Error> {
@@ -63,18 +63,16 @@ impl<'a> Line<'a> {
         if standing.overtaken(&desk.holder.run_key) {
             return Err(RunError::Superseded.into());
         }
-        // What was committed and could not be brought to its end is not gone on with. A shard has not tried yet.
-        let nothing = Log::default();
-        let known = if shard { &nothing } else { &standing.log };
         // Before anything is written: whatever can be wrong with the place or the model is found now.
         let chunk_rows: Vec<usize> = ready.plan.chunks.iter().map(|chunk| chunk.rows).collect();
         let files = publish::file_count(&chunk_rows, job.files);
-        around.wait(desk.showing.permits(&desk.partition, files))?;
+        around.wait(desk.showing.permits(&desk.partition, &standing, files))?;
         let device = device(around.settings)?;
         let model = load(&ready.artifact, device, around.settings)?;
         let before = standing.log.generation(&ready.base_id);
         let first = match before {
-            Some(before) if again => before + 1,
+            // One that was begun and never committed is still to be done.
+            Some(before) if again && standing.log.has_committed(&ready.base_id, before) => before + 1,
             Some(before) => before,
             None => 0,
         };
@@ -91,7 +89,7 @@ impl<'a> Line<'a> {
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             at: around.clock.now(),
         };
-        let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, known))?;
+        let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, lost))?;
         let first = if opened.base_id == ready.base_id {
             opened.generation
         } else {
@@ -163,13 +161,12 @@ impl<'a> Line<'a> {
         Ok(finished)
     }
 
-    /// Takes a new place in the log if a commit stands behind the old one that could not be brought to its end.
-    pub(super) fn renew(&mut self, around: &Surroundings<'_>) -> Result<(), Error> {
-        let desk = self.desk;
-        let standing = around.wait(desk.standing())?;
-        if standing.log.is_commit(self.opened.n + 1) {
+    /// Takes a new place in the log if the commit behind the old one is lost.
+    pub(super) fn renew(&mut self, lost: Option<u64>, around: &Surroundings<'_>) -> Result<(), Error> {
+        if lost == Some(self.opened.n + 1) {
             let wanted = self.opened.clone();
-            self.opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, &standing.log))?;
+            let desk = self.desk;
+            self.opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, lost))?;
         }
         Ok(())
     }
@@ -276,7 +273,7 @@ impl<'a> Line<'a> {
         );
         let report = self.report(&commit, replaced, rejects, around);
         let value = serde_json::to_value(&report).unwrap_or(Value::Null);
-        around.runtime.block_on(keep_record(desk, &commit, replaced, value));
+        around.runtime.block_on(keep_record(desk, &commit, replaced, value))?;
         around.monitor.hear(&Event::Finished);
         Ok(Outcome::Published(Box::new(report)))
     }

@@ -118,6 +118,24 @@ pub enum RunError {
         /// What it does.
         fault: &'static str,
     },
+    /// The state is that of another data set.
+    #[error("`{record}` says that this state is about the data set `{found}`, and `output.path` is `{output}`")]
+    OtherDataset {
+        /// The record.
+        record: String,
+        /// The data set that it names, seen from the state.
+        found: String,
+        /// The data set of the job.
+        output: String,
+    },
+    /// One lies in the other, by way of a link.
+    #[error("`output.state` is really `{state}`, which overlaps with `output.path`, really `{output}`")]
+    Overlap {
+        /// The state folder.
+        state: String,
+        /// The data set.
+        output: String,
+    },
     /// State and output cannot be exchanged by a rename.
     #[error("`{state}` and `{output}` are on different file systems")]
     Devices {
@@ -157,7 +175,9 @@ impl Seam for RunError {
             Self::AlreadyPublished { .. } => ExitCode::AlreadyPublished,
             Self::Superseded => ExitCode::Superseded,
             Self::Conditions { .. } => ExitCode::StorageConditions,
-            Self::Devices { .. } | Self::NetworkFs { .. } => ExitCode::Config,
+            Self::OtherDataset { .. } | Self::Overlap { .. } | Self::Devices { .. } | Self::NetworkFs { .. } => {
+                ExitCode::Config
+            }
             Self::Folder { .. } => ExitCode::Disk,
             Self::Plans { .. } => ExitCode::Invariant,
         }
@@ -171,6 +191,10 @@ impl Seam for RunError {
             Self::Conditions { .. } => {
                 "use a store that honours If-None-Match and If-Match; where no second process can ever run, [state] unsafe_single_writer = true"
             }
+            Self::OtherDataset { .. } => {
+                "give each data set a state of its own: --set output.state=... beside --set output.path=...; where the data set was moved without its state, remove the record"
+            }
+            Self::Overlap { .. } => "readers would take its files for predictions; choose separate folders",
             Self::Devices { .. } => "publishing is a rename: put `output.state` on the file system of `output.path`",
             Self::NetworkFs { .. } => {
                 "locks and renames there may not be atomic; use a local disk or a bucket, or take the risk with [state] allow_network_fs = true"

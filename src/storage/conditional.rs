@@ -14,7 +14,7 @@ use object_store::{
 };
 
 use super::patience::Patience;
-use super::{Place, StorageError};
+use super::{Answer, Place, StorageError};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
@@ -263,7 +263,9 @@ impl Place {
         let condition = Condition::Is(over.clone());
         loop {
             let (attempt, _) = self.attempt("replace", bytes, &condition, Attributes::new()).await?;
-            let refused = matches!(&attempt, Attempt::Unsure(reason) if reason.is_refusal());
+            // "Somebody else is writing it" (409) says nothing of the condition.
+            let refused = matches!(&attempt, Attempt::Unsure(reason)
+                if matches!(reason.answer(), Some(Answer::Changed | Answer::Missing)));
             match self.read_record().await {
                 Ok(Some((found, version))) if found == *bytes => return Ok(Replaced::Ours(version)),
                 Ok(_) if refused => return Ok(Replaced::Theirs),

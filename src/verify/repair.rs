@@ -119,16 +119,14 @@ fn again(desk: &Desk, around: &Surroundings<'_>) -> Result<Option<Commit>, Error
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         at: around.clock.now(),
     };
-    let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, &standing.log))?;
+    let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, None))?;
     let fences = desk.showing.fences;
     let decided = publish::commit(&desk.date, &plan, &opened, assembled, &desk.holder.id, fences);
     let (commit, assembled) = around.wait(decided)?;
     let shown = desk.showing.show(&desk.date, &desk.partition, &commit, assembled);
     match around.wait(shown)? {
         Visible::Ours { replaced, .. } => {
-            around
-                .runtime
-                .block_on(keep_record(desk, &commit, replaced, Value::Null));
+            around.wait(keep_record(desk, &commit, replaced, Value::Null))?;
             Ok(Some(commit))
         }
         Visible::Newer(_) => Err(RunError::Superseded.into()),
@@ -163,7 +161,7 @@ async fn beside(desk: &Desk, job: &str) -> Result<Vec<String>, PublishError> {
     };
     if now.is_wrong(Subject::Record) {
         PublishedRecord::forget(&desk.date, commit.n).await?;
-        keep_record(desk, commit, None, Value::Null).await;
+        keep_record(desk, commit, None, Value::Null).await?;
         repaired.push(format!("wrote the record of publication {}", commit.n));
     }
     if now.is_wrong(Subject::Marker) && !now.is_wrong(Subject::File) {

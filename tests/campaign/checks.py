@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from records import DateState, Record
+from records import DateState, Record, Work
 from stores import Object, S3Store, Store
-from world import CHUNKS, KEY, OF_THE_RUN, THREADS, World, final_of
+from world import CHUNKS, KEY, OF_THE_RUN, THREADS, World, bad_keys, final_of
 
 # Chunks that one process may have in work at once: twice the threads, and four that wait to be written.
 IN_FLIGHT = 2 * THREADS + 4
@@ -117,36 +117,38 @@ def recorded(state: DateState, found: Final) -> None:
     expect(found.plan == newest["plan_id"], f"published is plan {found.plan}, committed plan {newest['plan_id']}")
     expect(found.footer["nonce"] == newest["nonce"], "the footer's nonce is not that of the commit")
     digest = hashlib.sha256(found.object.data).hexdigest()
-    stated = newest["final"]["sha256"]
-    expect(digest == stated, f"the file's SHA-256 is {digest}, the commit says {stated}")
-    expect(newest["final"]["rows"] == found.table.num_rows, "the commit states another number of rows")
+    expect(len(newest["files"]) == 1, f"the commit names {len(newest['files'])} files")
+    stated = newest["files"][0]
+    expect(digest == stated["sha256"], f"the file's SHA-256 is {digest}, the commit says {stated['sha256']}")
+    expect(stated["rows"] == found.table.num_rows, "the commit states another number of rows")
     if state.store.name == "s3":
         marks = {"bi-seq": str(found.seq), "bi-plan": found.plan, "bi-nonce": newest["nonce"], "bi-sha256": digest}
         expect(found.object.metadata.items() >= marks.items(), f"metadata {found.object.metadata}, expected {marks}")
     numbers = [record["number"] for record in state.published()]
     expect(found.seq in numbers, f"no published record {found.seq}, only {numbers}")
+    keys = state.rejected(found.plan)
+    expect(keys == bad_keys(state.date), f"rows kept as rejected are {keys}, not {bad_keys(state.date)}")
 
 
 def consistent(log: list[Record]) -> None:
-    """Numbers have no gap; every commit stands right behind the open of its own run."""
+    """Numbers have no gap; every commit stands right behind an open of its own plan, its run's own or a later run's."""
     numbers = [record["number"] for record in log]
     expect(numbers == list(range(1, len(numbers) + 1)), f"numbers of the log: {numbers}")
     for before, record in zip([None, *log], log):
         if record["kind"] == "commit":
-            fits = before is not None and before["kind"] == "open" and before["run_key"] == record["run_key"]
-            expect(fits, f"commit {record['number']} does not follow the open of its run")
+            fits = before is not None and before["kind"] == "open" and before["plan_id"] == record["plan_id"]
+            expect(fits, f"commit {record['number']} does not follow an open of its plan")
 
 
-def redone(state: DateState, before: dict[str, int], kills: int) -> int:
-    """Parts that were written more often than needed since `before`, at most what was in work when a process was killed."""
-    surplus = 0
+def redone(state: DateState, before: dict[str, Work], kills: int) -> int:
+    """Chunks that were scored again since `before`: none that was finished then, and at most what was in work when killed."""
+    again = 0
     for plan, work in state.works().items():
         expect(len(work.done) <= CHUNKS, f"plan {plan} has {len(work.done)} done records of {CHUNKS} chunks")
-        surplus += max(0, work.attempts - CHUNKS - before.get(plan, 0))
-    expect(surplus <= kills * IN_FLIGHT, f"{surplus} chunks were scored again after {kills} kills")
-    return surplus
-
-
-def surpluses(state: DateState) -> dict[str, int]:
-    """Parts beyond one a chunk that are there already, by plan."""
-    return {plan: max(0, work.attempts - CHUNKS) for plan, work in state.works().items()}
+        earlier = before.get(plan, Work({}, set()))
+        for chunk, parts in work.parts.items():
+            known = earlier.parts.get(chunk, [])
+            expect(chunk not in earlier.done or parts == known, f"chunk {chunk} was finished and has been scored again")
+            again += max(0, len(parts) - max(1, len(known)))
+    expect(again <= kills * IN_FLIGHT, f"{again} chunks were scored again after {kills} kills")
+    return again

@@ -80,6 +80,11 @@ class Process:
                 os.close(handle)
         return self._child.poll()
 
+    @property
+    def pid(self) -> int:
+        """Its number on this machine."""
+        return self._child.pid
+
     def signal(self, number: int) -> None:
         """Sends a signal, unless it has ended."""
         if self._child.poll() is None:

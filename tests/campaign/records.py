@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import posixpath
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from stores import Store
-from world import JOB
+from world import JOB, KEY
 
 Record = dict[str, Any]
 
@@ -23,17 +26,13 @@ class Work:
     # Chunks with a record that they are done.
     done: set[int]
 
-    @property
-    def attempts(self) -> int:
-        """How many parts were written."""
-        return sum(map(len, self.parts.values()))
-
 
 class DateState:
     """One date's state."""
 
     def __init__(self, store: Store, dataset: str, date: str) -> None:
         self.store = store
+        self.date = date
         self.folder = f"{dataset}.batch-infer/v1/{JOB}/date={date}"
 
     def log(self) -> list[Record]:
@@ -51,6 +50,16 @@ class DateState:
     def plan(self, plan_id: str) -> Record:
         """The plan of that id."""
         return self._read(f"{self.folder}/plans/{plan_id}/plan.json")
+
+    def rejected(self, plan_id: str) -> list[int]:
+        """Keys of the rows that a plan did not score."""
+        found = self.store.read(f"{self.folder}/rejects/{plan_id}.parquet")
+        return [] if found is None else pq.read_table(io.BytesIO(found.data))[KEY].to_pylist()
+
+    def lease(self) -> Record | None:
+        """The lease; there is none on a disk."""
+        found = self.store.read(f"{self.folder}/lease.json")
+        return None if found is None else json.loads(found.data)
 
     def works(self) -> dict[str, Work]:
         """What lies in each plan's folder."""

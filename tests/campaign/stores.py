@@ -61,6 +61,19 @@ class LocalStore:
         except FileNotFoundError:
             return None
 
+    def write(self, path: str, data: bytes) -> None:
+        """Writes a file over what is there."""
+        (self.root / path).write_bytes(data)
+
+    def delete(self, path: str) -> None:
+        """Deletes one file."""
+        (self.root / path).unlink()
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies what lies below a path to below another."""
+        if (self.root / source).exists():
+            shutil.copytree(self.root / source, self.root / target, dirs_exist_ok=True)
+
     def upload(self, source: pathlib.Path, path: str) -> None:
         """Copies a folder to below a path."""
         shutil.copytree(source, self.root / path, dirs_exist_ok=True)
@@ -112,6 +125,20 @@ class S3Store:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
             raise
+
+    def write(self, path: str, data: bytes) -> None:
+        """Puts an object over what is there."""
+        self.client.put_object(Bucket=self.bucket, Key=path, Body=data)
+
+    def delete(self, path: str) -> None:
+        """Deletes one object."""
+        self.client.delete_object(Bucket=self.bucket, Key=path)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies what lies below a path to below another."""
+        for key in self.list(source):
+            found = {"Bucket": self.bucket, "Key": key}
+            self.client.copy_object(Bucket=self.bucket, Key=target + key.removeprefix(source), CopySource=found)
 
     def upload(self, source: pathlib.Path, path: str) -> None:
         """Puts the files of a folder below a path."""

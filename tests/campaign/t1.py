@@ -1,4 +1,4 @@
-"""T1: kill -9 at points and at random times, again and again, while four readers scan; then one clean run.
+"""T1: kill -9 at points and at random times, or SIGTERM, again and again, while four readers scan; then one clean run.
 
 A group of trials shares a dataset. Each of its dates goes through a chain of trials, a first publish and then replacements
 by the other version of the model, so that most trials have something older that readers may see and nobody may lose.
@@ -6,7 +6,10 @@ by the other version of the model, so that most trials have something older that
 
 from __future__ import annotations
 
+import signal
+import time
 from collections import Counter
+from dataclasses import dataclass
 
 import checks
 import failpoints
@@ -27,11 +30,28 @@ JOBS = {"local": 3, "s3": 8}
 # After a kill the next run is killed too with this probability, this often at most.
 AGAIN, MOST_KILLS = 0.35, 4
 
-# Share of kills at a point, the rest is by time; share of trials that are run once more when all is done.
-AT_A_POINT, ONCE_MORE = 0.6, 0.25
+# Share of kills at a point, the rest is by time; share of SIGTERM among those by time; share of trials that are run once
+# more when all is done.
+AT_A_POINT, ASKED, ONCE_MORE = 0.5, 0.5, 0.25
 
-# Share of trials in which several processes share the chunks, and their shares.
-SHARDED, SHARDS = 0.15, ["0/3", "1/3", "2/3"]
+# Share of trials in which several processes share the chunks, and how many do.
+SHARDED, SHARDS = 0.2, range(2, 7)
+
+# Seconds in which a process that is asked to leave may finish what it has in hand, and what a busy machine adds.
+GRACE, SLACK = 2, 3
+
+# How a process ends that was asked to leave: by itself, or by the signal when it had hardly begun.
+LEFT = {143, -signal.SIGTERM}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the processes of a trial work."""
+
+    version: str
+    # Arguments of each process.
+    shares: list[list[str]]
+    environment: dict[str, str]
 
 
 def run(trials: int, seed: int, world: World, deadline: float | None = None) -> Result:
@@ -79,64 +99,90 @@ def run_group(bench: Bench, readers: Readers, points: Counter[str], dataset: str
 def body(trial: Trial, points: Counter[str], history: History) -> None:
     """One trial: kills, a clean run, and what must hold then."""
     rng, world = trial.rng, trial.world
-    # A date's first trial publishes one version, the next the other, and so on; which comes first is chance.
-    link, place = divmod(trial.index % (DATES_OF_GROUP * CHAIN), DATES_OF_GROUP)
-    first = trial.bench.rng("first", trial.dataset, place).randrange(2)
-    version = VERSIONS[(first + link) % 2]
-    environment = shape(trial.store.name, rng)
-    shards = [""]
-    if rng.random() < SHARDED:
-        # All shards and all their attempts are one run, as the pods of one Job.
-        shards, environment = SHARDS, environment | {"BATCH_INFER_RUN_KEY": trial.name}
-    surplus = checks.surpluses(trial.state)
-    history.changing(trial.date, world.signature(trial.date, version))
-    kills = 0
+    way = drawn(trial)
+    history.changing(trial.date, world.signature(trial.date, way.version))
+    works, kills = trial.state.works(), 0
     for _ in range(MOST_KILLS):
-        if killed(trial, version, shards, points, environment):
-            kills += 1
+        killed = interrupted(trial, way, points)
+        trial.bench.count("redone", checks.redone(trial.state, works, kills))
+        works, kills = trial.state.works(), kills + killed
         if rng.random() >= AGAIN:
             break
-    for process in started(trial, version, shards, environment):
+    for process in [trial.start(way.version, *share, environment=way.environment) for share in way.shares]:
         trial.ends(process, {0})
+        world.took(process.seconds or 0.0)
     history.settled(trial.date)
     found = checks.final(trial.store, trial.dataset, trial.date)
     expect(found is not None, "a run ended with 0 and published nothing")
     assert found is not None
-    checks.whole(world, found, trial.date, version)
+    checks.whole(world, found, trial.date, way.version)
     checks.alone(trial.store, trial.dataset, trial.date)
     checks.recorded(trial.state, found)
-    trial.bench.count("redone", checks.redone(trial.state, surplus, kills))
+    trial.bench.count("redone", checks.redone(trial.state, works, kills))
     trial.verify()
     if rng.random() < ONCE_MORE:
-        untouched(trial, version, found)
+        untouched(trial, way.version, found)
     trial.bench.count("kills", kills)
 
 
-def killed(trial: Trial, version: str, shards: list[str], points: Counter[str], environment: dict[str, str]) -> bool:
-    """Starts a run that is killed at a point or at a time; false when it was done before. Other shards do their share."""
-    victim, rng = trial.rng.choice(shards), trial.rng
-    at_a_point = rng.random() < AT_A_POINT
-    deadly = {"FAILPOINTS": failpoints.choose(rng, points, "kill")} if at_a_point else {}
-    process = trial.start(version, *arguments(victim), environment=environment | deadly)
-    others = started(trial, version, [shard for shard in shards if shard != victim], environment)
-    if not at_a_point:
-        after = rng.uniform(0, 1.1) * trial.world.usual_seconds
-        if process.wait_at_most(after) is None:
-            trial.say(f"process {trial.processes.index(process)} was killed after {after:.4f} s")
+def drawn(trial: Trial) -> Way:
+    """How this trial is done, by chance. A date's first trial publishes one version, the next the other, and so on."""
+    rng = trial.rng
+    link, place = divmod(trial.index % (DATES_OF_GROUP * CHAIN), DATES_OF_GROUP)
+    first = trial.bench.rng("first", trial.dataset, place).randrange(2)
+    environment = shape(trial.store.name, rng) | {"BATCH_INFER_RUN_SHUTDOWN_GRACE": f"{GRACE}s"}
+    shares: list[list[str]] = [[]]
+    if rng.random() < SHARDED:
+        count = rng.choice(SHARDS)
+        shares = [["--shard", f"{number}/{count}"] for number in range(count)]
+        if rng.random() < 0.5:
+            # All shards and all their attempts are one run, as the pods of one Job; else each attempt is a run of its own.
+            environment |= {"BATCH_INFER_RUN_KEY": trial.name}
+        trial.bench.count("sharded")
+    return Way(VERSIONS[(first + link) % 2], shares, environment)
+
+
+def interrupted(trial: Trial, way: Way, points: Counter[str]) -> int:
+    """Starts all shares; some of them, or the only one, are killed or asked to leave. How many were killed."""
+    rng = trial.rng
+    victims = [number for number in range(len(way.shares)) if rng.random() < 0.4] or [rng.randrange(len(way.shares))]
+    at_points = [number for number in victims if rng.random() < AT_A_POINT]
+    deadly = {number: {"FAILPOINTS": failpoints.choose(rng, points, "kill")} for number in at_points}
+    processes = [
+        trial.start(way.version, *share, environment=way.environment | deadly.get(number, {}))
+        for number, share in enumerate(way.shares)
+    ]
+    moments = sorted((trial.world.moment(rng), number) for number in set(victims) - deadly.keys())
+    for moment, number in moments:
+        process = processes[number]
+        if process.wait_at_most(max(0.0, process.started + moment - time.monotonic())) is not None:
+            continue
+        ask = rng.random() < ASKED
+        done = "asked to leave" if ask else "killed"
+        trial.say(f"process {trial.processes.index(process)} was {done} after {moment:.4f} s")
+        if ask:
+            leave(trial, process, alone=len(processes) == 1)
+        else:
             process.kill()
-    for other in others:
-        trial.ends(other, {0})
-    return trial.ends(process, {0, KILLED}) == KILLED
+    codes = [
+        trial.ends(process, {0, KILLED, *LEFT} if number in victims else {0}) for number, process in enumerate(processes)
+    ]
+    return codes.count(KILLED)
 
 
-def arguments(shard: str) -> list[str]:
-    """How a process is told its share; the whole has no name."""
-    return ["--shard", shard] if shard else []
-
-
-def started(trial: Trial, version: str, shards: list[str], environment: dict[str, str]) -> list[Process]:
-    """A process for each share."""
-    return [trial.start(version, *arguments(shard), environment=environment) for shard in shards]
+def leave(trial: Trial, process: Process, alone: bool) -> None:
+    """A process that is asked to leave does so in time, and nobody has to wait for it."""
+    asked = time.monotonic()
+    process.signal(signal.SIGTERM)
+    code = trial.ends(process, {0, *LEFT})
+    seconds = time.monotonic() - asked
+    trial.bench.count(f"asked, exit {code}")
+    expect(seconds < GRACE + SLACK, f"it ended {seconds:.1f} s after SIGTERM, {GRACE} s are its grace")
+    if alone and code == 143:
+        # The lease may still be that of a process that was killed before.
+        lease = trial.state.lease()
+        ours = lease is not None and lease["pid"] == process.pid and lease["state"] != "RELEASED"
+        expect(not ours, f"it has left, and the lease says {lease}")
 
 
 def untouched(trial: Trial, version: str, found: checks.Final) -> None:

@@ -76,7 +76,7 @@ def asleep(trial: Trial, version: str, points: Counter[str], environment: dict[s
         process.wait_until_stopped(60.0)
     else:
         process = trial.start(version, environment=environment | key)
-        after = trial.rng.uniform(0, 1.1) * trial.world.usual_seconds
+        after = trial.world.moment(trial.rng)
         process.wait_at_most(after)
         process.signal(signal.SIGSTOP)
         process.wait_until_stopped(1.0)

@@ -17,6 +17,8 @@ JOBS = 16
 # How a run may end, besides with success: storage in trouble, refused, without conditions; out of time.
 FAILED = {20, 21, 22, 50}
 
+WITHOUT_CONDITIONS = 22
+
 # Faults that pass when the request is repeated.
 PASSING = [
     "500",
@@ -108,6 +110,9 @@ def body(trial: Trial, proxy: Proxy, counts: Counter[str]) -> None:
         process = trial.start(version, "--max-runtime", f"{seconds}s", environment=faulty)
         code = trial.ends(process, {0, *FAILED}, seconds + GRACE + SLACK)
     trial.bench.count(f"exit {code}")
+    if code == WITHOUT_CONDITIONS:
+        # A service that is only in trouble must not be taken for one that ignores conditions: nobody would try again.
+        expect(not passing, "faults that pass were taken for a service without conditional writes")
     if few and passing:
         trial.bench.count("light")
         trial.bench.count("light success", code == 0)

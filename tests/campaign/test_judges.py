@@ -129,18 +129,18 @@ def test_what_is_no_parquet_file_is_found() -> None:
         checks.opened(Object(sink.getvalue(), ""), "it")
 
 
-OPEN = {"kind": "open", "run_key": "a"}
-COMMIT = {"kind": "commit", "run_key": "a"}
+OPEN = {"kind": "open", "plan_id": "a"}
+COMMIT = {"kind": "commit", "plan_id": "a"}
 
 
 @pytest.mark.parametrize(
     ("log", "fine"),
     [
         ([OPEN | {"number": 1}, COMMIT | {"number": 2}], True),
-        ([OPEN | {"number": 1}, OPEN | {"number": 2, "run_key": "b"}], True),
+        ([OPEN | {"number": 1}, OPEN | {"number": 2, "plan_id": "b"}], True),
         ([OPEN | {"number": 1}, COMMIT | {"number": 3}], False),
         ([COMMIT | {"number": 1}], False),
-        ([OPEN | {"number": 1, "run_key": "b"}, COMMIT | {"number": 2}], False),
+        ([OPEN | {"number": 1, "plan_id": "b"}, COMMIT | {"number": 2}], False),
     ],
 )
 def test_logs_that_break_the_protocol_are_found(log: list[dict[str, Any]], fine: bool) -> None:
@@ -158,10 +158,18 @@ def test_chunks_that_are_scored_for_nothing_are_found(tmp_path: pathlib.Path) ->
     for attempt in range(3):
         for chunk in range(CHUNKS):
             (chunks / f"{chunk:06}.{attempt}.part").touch()
-    assert checks.redone(state, {"p": 2 * CHUNKS}, 0) == 0
-    assert checks.redone(state, {}, 2) == 2 * CHUNKS
-    with pytest.raises(Broken):
-        checks.redone(state, {}, 1)
+    assert checks.redone(state, {}, 1) == 2 * CHUNKS
+    with pytest.raises(Broken, match="after 0 kills"):
+        checks.redone(state, {}, 0)
+    before = state.works()
+    assert checks.redone(state, before, 0) == 0
+    (chunks / "000000.done.json").touch()
+    finished = state.works()
+    (chunks / "000001.3.part").touch()
+    assert checks.redone(state, finished, 1) == 1
+    (chunks / "000000.3.part").touch()
+    with pytest.raises(Broken, match="chunk 0 was finished"):
+        checks.redone(state, finished, 1)
 
 
 def test_strangers_among_the_published_files_are_found(tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import resource
 import shutil
 import sys
 import tempfile
@@ -42,6 +43,8 @@ class Result:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    # Seconds of processors, of the test and of all that it started; a service is not among them.
+    cpu: float = 0.0
 
     def count(self, name: str, by: float = 1) -> None:
         """Adds to a figure."""
@@ -129,6 +132,8 @@ class Bench:
     def end(self) -> Result:
         """The result, with how long it took."""
         self.result.seconds = time.monotonic() - self._started
+        used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        self.result.cpu = sum(one.ru_utime + one.ru_stime for one in used)
         return self.result
 
 
@@ -164,10 +169,13 @@ class Trial:
         """Runs this trial's date to its end, which must be success."""
         process = self.start(version, *arguments, environment=environment)
         self.ends(process, {0})
+        self.world.took(process.seconds or 0.0)
         return process
 
     def verify(self) -> None:
-        """The binary's own check must agree."""
+        """The binary's own check must agree, where the binary has one."""
+        if not self.world.can_verify:
+            return
         process = self.world.verify(self.dataset, self.date, self.folder / f"{len(self.processes)}.log")
         self.processes.append(process)
         self.ends(process, {0})

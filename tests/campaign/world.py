@@ -24,13 +24,13 @@ from stores import Store
 JOB = "campaign"
 KEY = "transaction_id"
 
-ROWS = 4000
+ROWS = 2000
 CHUNK_ROWS = 500
 CHUNKS = ROWS // CHUNK_ROWS
 THREADS = 2
 
-# Every such row lacks a number that the models need.
-BAD_EVERY = 467
+# Every such row lacks a number that the models need: some chunks have rejected rows, some have none.
+BAD_EVERY = 667
 
 # The first date is published before a trial begins and never again: nobody may ever see it otherwise.
 DATES = [(datetime.date(2026, 1, 1) + datetime.timedelta(days)).isoformat() for days in range(25)]
@@ -123,8 +123,10 @@ class World:
         self._temporary = work / "tmp"
         self._temporary.mkdir(exist_ok=True)
         self._lock = threading.Lock()
-        # How long an uninterrupted run takes; see `learn`.
+        # How long an uninterrupted run takes here and now; see `learn` and `took`.
         self.usual_seconds = 60.0
+        # How long the binary takes until it does anything.
+        self.start_seconds = 0.0
         self._lay_out(models_in_store)
 
     def _lay_out(self, models_in_store: bool) -> None:
@@ -164,6 +166,11 @@ class World:
     def verify(self, dataset: str, date: str, log: pathlib.Path, *arguments: str) -> Process:
         """Starts the binary's own comparison of the partition with its records."""
         return self.process(["verify", *self._target(dataset, date), *arguments], log)
+
+    @functools.cached_property
+    def can_verify(self) -> bool:
+        """True when the binary has the command."""
+        return self.process(["verify", "--help"], self.work / "verify.log").wait() == 0
 
     def _target(self, dataset: str, date: str) -> list[str]:
         output, state = self.store.url(dataset), self.store.url(dataset + ".batch-infer")
@@ -205,10 +212,22 @@ class World:
         assert set(table["model_version"].to_pylist()) == {version}
         return table.drop_columns(OF_THE_RUN)
 
+    def took(self, seconds: float) -> None:
+        """A run among others took so long: it follows how busy the machine is, so that random moments lie within a run."""
+        with self._lock:
+            self.usual_seconds += (seconds - self.usual_seconds) / 10
+
     def learn(self) -> None:
         """Makes the uninterrupted runs, and knows from then on how long one takes: `usual_seconds`."""
         for version in VERSIONS:
             self._reference(version)
+        begun = self.process(["--version"], self.work / "version.log")
+        begun.wait()
+        self.start_seconds = min(begun.seconds or 0.0, self.usual_seconds / 2)
+
+    def moment(self, rng: Random) -> float:
+        """A random time in a run, in seconds from its start: few runs are so slow that it comes before all, or after."""
+        return rng.uniform(0.8 * self.start_seconds, 1.1 * self.usual_seconds)
 
 
 def final_of(dataset: str, date: str) -> str:
@@ -220,6 +239,11 @@ def keys_of(date: str) -> np.ndarray:
     """Keys of a date's rows; no two dates share one."""
     day = datetime.date.fromisoformat(date).toordinal()
     return day * 1_000_000 + np.arange(ROWS, dtype=np.int64) * 7
+
+
+def bad_keys(date: str) -> list[int]:
+    """Keys of a date's rows that are rejected."""
+    return keys_of(date)[~good_rows()].tolist()
 
 
 def good_rows() -> np.ndarray:

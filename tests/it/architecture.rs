@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("validate", "document problem spec"),
     // Doors to the world.
     ("storage", "settings validate"),
-    ("records", "spec storage"),
+    ("records", "spec storage validate"),
     ("hold", "records storage"),
     ("contract", ""),
     ("registry", "contract storage"),

@@ -163,10 +163,11 @@ fn store_that_only_fails_is_given_up_at_once_after_a_hundred_attempts() {
     let answers: Vec<_> = (0..150).map(|_| road.ask(Lane::In)).collect();
     let sent = answers.iter().take_while(|answer| answer.is_ok()).count();
     assert_eq!(sent, 100);
-    let error = road.ask(Lane::Control).unwrap_err();
+    let error = road.ask(Lane::Out).unwrap_err();
     assert!(is_used_up(&error), "{error}");
     assert_eq!(error.kind(), HttpErrorKind::Unknown, "a kind that is tried again");
     assert_eq!((road.counts().attempts, road.counts().server_error), (100, 100));
+    assert!(road.ask(Lane::Control).is_ok(), "a look is still sent");
 }
 
 #[test]

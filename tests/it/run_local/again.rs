@@ -347,3 +347,106 @@ fn disk_that_fails_publishes_nothing_and_the_next_run_goes_on() {
         fixture.variable("FAILPOINTS", "").run().expect_rows(ROWS);
     }
 }
+
+#[test]
+fn forced_run_that_was_killed_goes_on_where_it_was() {
+    let fixture = chunked();
+    fixture.run().expect_rows(ROWS);
+    let fixture = killed_after(3, fixture).argument("--force");
+    fixture.run().expect_killed();
+    let run = fixture.variable("FAILPOINTS", "").run();
+    run.expect_rows(ROWS);
+    assert!(resumed(&run) >= 3, "{}", resumed(&run));
+}
+
+#[test]
+fn forced_shards_are_one_repetition() {
+    let mut fixture = chunked();
+    fixture.run().expect_rows(ROWS);
+    for (shard, expected) in [("0/2", "shard_done"), ("1/2", "published")] {
+        let sharded = fixture.argument("--force").argument("--shard").argument(shard);
+        assert_eq!(outcome(&sharded.run()), expected, "shard {shard}");
+        fixture = sharded.without_arguments();
+    }
+}
+
+#[test]
+fn state_of_one_data_set_is_refused_for_another() {
+    let fixture = chunked().job("output.state", "'state'");
+    fixture.run().expect_rows(ROWS);
+    fixture
+        .job("output.path", "'elsewhere'")
+        .run()
+        .expect_refusal(ExitCode::Config)
+        .expect_said(&["`../predictions`", "output.state"]);
+}
+
+#[test]
+fn state_that_lies_in_the_data_set_by_way_of_a_link_is_refused() {
+    let fixture = chunked().job("output.state", "'linked/state'");
+    fs::create_dir_all(fixture.path("predictions")).unwrap();
+    std::os::unix::fs::symlink("predictions", fixture.path("linked")).unwrap();
+    fixture
+        .run()
+        .expect_refusal(ExitCode::Config)
+        .expect_said(&["overlaps with"]);
+}
+
+#[test]
+fn data_of_something_else_in_the_partition_is_an_obstacle_and_is_not_touched() {
+    for stray in ["data.parquet", "notes.txt", "sub/y.csv", "part-00077.parquet"] {
+        for files in ["1", "3"] {
+            let path = format!("predictions/date={DATE}/{stray}");
+            let fixture = chunked().job("output.files", files).file(&path, b"somebody's");
+            fixture.run().expect_refusal(ExitCode::Config).expect_said(&[stray]);
+            assert_eq!(fs::read(fixture.path(&path)).unwrap(), b"somebody's");
+        }
+    }
+}
+
+#[test]
+fn retry_of_a_run_that_published_is_no_second_publication() {
+    let fixture = chunked()
+        .job("output.on_existing", "'fail'")
+        .setting("run.key", "one")
+        .variable("FAILPOINTS", "final.rename.after=return(kill)");
+    fixture.run().expect_killed();
+    let fixture = fixture.variable("FAILPOINTS", "");
+    let retry = fixture.run();
+    assert_eq!(outcome(&retry), "already_published");
+    assert_eq!(retry.published().len(), 2, "the file and its marker");
+    let fixture = fixture.setting("run.key", "another");
+    fixture.run().expect_refusal(ExitCode::AlreadyPublished);
+}
+
+#[test]
+fn marker_that_cannot_be_written_is_a_failure_that_the_next_run_mends() {
+    let fixture = chunked().variable("FAILPOINTS", "success.put.before=return(enospc)");
+    let run = fixture.run();
+    run.expect_exit(ExitCode::Disk)
+        .expect_said(&["is published", "its marker"]);
+    let fixture = fixture.variable("FAILPOINTS", "");
+    assert_eq!(outcome(&fixture.run()), "already_published");
+    assert_eq!(fixture.run().published().len(), 2);
+}
+
+#[test]
+fn number_that_two_logs_gave_out_is_not_taken_for_our_own() {
+    let fixture = chunked();
+    fixture.run().expect_rows(ROWS);
+    let first = records(&fixture);
+    let copy = fixture.path("copy");
+    fs::create_dir_all(&copy).unwrap();
+    for entry in ["log", "plans", "published"] {
+        fs::rename(first.join(entry), copy.join(entry)).unwrap();
+    }
+    // Without its log this run takes the next number; then the old log comes back and gives out the same one.
+    fixture.run().expect_rows(ROWS);
+    for entry in ["log", "plans", "published"] {
+        fs::remove_dir_all(first.join(entry)).unwrap();
+        fs::rename(copy.join(entry), first.join(entry)).unwrap();
+    }
+    let run = fixture.job("model.version", "'1'").run();
+    run.expect_rows(ROWS);
+    assert_eq!(run.partition().texts("model_version"), vec!["1"; ROWS]);
+}

@@ -87,6 +87,18 @@ impl Run {
         self
     }
 
+    /// It ended so.
+    #[track_caller]
+    pub(crate) fn expect_exit(&self, exit: ExitCode) -> &Self {
+        assert_eq!(
+            self.output.status.code(),
+            Some(i32::from(exit.code())),
+            "{}",
+            self.message()
+        );
+        self
+    }
+
     /// It ended so, says so, and published nothing.
     #[track_caller]
     pub(crate) fn expect_refusal(&self, exit: ExitCode) -> &Self {
