@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::hold::{Hold, HoldError, Seat};
-use crate::publish::{Partition, PublishError, Shown, Stamp, Standing};
+use crate::publish::{Owner, Partition, PublishError, Shown, Stamp, Standing};
 use crate::records::{ChunkFolder, DateFolder, Entry, Log, PlanRecord, PublishedRecord, dates};
 use crate::settings::Settings;
 use crate::storage::{Place, StorageError};
@@ -218,7 +218,11 @@ impl History {
     }
 
     fn partition(&self, date: NaiveDate) -> Partition {
-        Partition::new(self.dataset.join(&format!("date={date}")), false)
+        let owner = Owner {
+            job: self.job.clone(),
+            date,
+        };
+        Partition::new(self.dataset.join(&format!("date={date}")), owner, false)
     }
 }
 

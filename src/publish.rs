@@ -23,7 +23,7 @@ pub use partition::{Partition, SUCCESS, Shown};
 pub use rollforward::roll_forward;
 pub use show::{Showing, Visible};
 pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};
-pub use stamp::Stamp;
+pub use stamp::{Owner, Stamp};
 
 use crate::checkpoint::CheckpointError;
 use crate::error::Seam;
@@ -153,14 +153,6 @@ pub enum PublishError {
         /// Number of the commit.
         seq: u64,
     },
-    /// A part that was finished is gone.
-    #[error("the part of chunk {chunk} in `{plan}` is missing or damaged")]
-    Part {
-        /// The chunk.
-        chunk: usize,
-        /// The plan's folder.
-        plan: String,
-    },
     /// A part could not be read back.
     #[error(transparent)]
     ReadBack(#[from] CheckpointError),
@@ -191,7 +183,7 @@ impl Seam for PublishError {
             Self::Foreign { .. } | Self::Stray { .. } | Self::Layout { .. } => ExitCode::Config,
             Self::Incomplete { source, .. } => source.exit(),
             Self::Superseded { .. } => ExitCode::Superseded,
-            Self::Decided { .. } | Self::Part { .. } => ExitCode::Busy,
+            Self::Decided { .. } => ExitCode::Busy,
             Self::ReadBack(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
@@ -220,7 +212,6 @@ impl Seam for PublishError {
                 Some("the later run publishes its own version; this one has nothing to do any more".to_owned())
             }
             Self::Decided { .. } => Some("run again: the next run brings what is decided to an end, or replaces it".to_owned()),
-            Self::Part { .. } => Some("run again: the chunk is scored again".to_owned()),
             Self::ReadBack(error) => error.hint(),
             Self::Storage(error) => error.hint(),
             Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } => None,

@@ -63,6 +63,23 @@ impl Surroundings<'_> {
     }
 }
 
+impl Surroundings<'_> {
+    /// Brings something to its end that is decided already. When the process is asked to stop, it has the time to finish that chunks have.
+    pub fn finish<T, E: Into<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
+        self.runtime.block_on(async {
+            let late = async {
+                self.shutdown.wait().await;
+                self.clock.sleep(self.settings.run.shutdown_grace).await;
+            };
+            tokio::select! {
+                biased;
+                done = work => done.map_err(Into::into),
+                () = late => Err(self.shutdown.stopped().into()),
+            }
+        })
+    }
+}
+
 /// What the command line says beside the job.
 #[derive(Debug, Clone, Default)]
 pub struct Options {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -34,7 +35,7 @@ pub(super) struct Common {
     )]
     pub(super) format: Format,
     /// Logs warnings and errors only, and shows no progress
-    #[arg(long, short, global = true, env = "BATCH_INFER_QUIET")]
+    #[arg(long, short, global = true, env = "BATCH_INFER_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Plan;
 use crate::digest::hex;
 use crate::registry::ModelArtifact;
-use crate::spec::RowsSpec;
+use crate::spec::RowActions;
 use crate::validate::Job;
 
 /// Bytes of the digest that are kept: enough to tell any two plans apart, short enough for a folder's name.
@@ -22,7 +22,7 @@ struct Identity<'a> {
     keys: &'a [String],
     passthrough: &'a [String],
     lineage: Vec<(&'static str, &'a str)>,
-    rows: &'a RowsSpec,
+    on: RowActions,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
     files: usize,
@@ -60,7 +60,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
         keys: &job.keys,
         passthrough: &job.passthrough,
         lineage: job.lineage.named().collect(),
-        rows: &job.rows,
+        on: job.rows.on,
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
         files: job.files,

@@ -13,7 +13,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::spool::{disk, footer_of};
-use super::{PublishError, Spooled, Stamp};
+use super::{Owner, PublishError, Spooled, Stamp};
 use crate::failpoint;
 use crate::storage::{Attempt, Condition, Place, Seen, Version};
 
@@ -27,6 +27,7 @@ const TAIL: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Partition {
     place: Place,
+    owner: Owner,
     /// Whether data that we did not write may be replaced.
     adopt_foreign: bool,
 }
@@ -54,8 +55,17 @@ impl Shown {
 
 impl Partition {
     /// The partition at a place.
-    pub fn new(place: Place, adopt_foreign: bool) -> Self {
-        Self { place, adopt_foreign }
+    pub fn new(place: Place, owner: Owner, adopt_foreign: bool) -> Self {
+        Self {
+            place,
+            owner,
+            adopt_foreign,
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Where it is.
@@ -72,19 +82,38 @@ impl Partition {
     pub async fn look(&self, name: &str) -> Result<Shown, PublishError> {
         let file = self.file(name);
         if let Some(path) = file.local() {
-            return look_locally(path);
+            return self.look_locally(path);
         }
         let Some(seen) = file.look().await? else {
             return Ok(Shown::Nothing);
         };
-        let stamp = match Stamp::of_object(&seen) {
-            Some(stamp) => Some(stamp),
-            None => self.footer(name, &seen).await?.as_ref().and_then(Stamp::of),
+        let named = Owner::of_object(&seen).zip(Stamp::of_object(&seen));
+        let named = match named {
+            Some(named) => Some(named),
+            None => self.footer(name, &seen).await?.as_ref().and_then(named_by),
         };
-        Ok(match stamp {
-            Some(stamp) => Shown::Ours(stamp, seen.version),
-            None => Shown::Foreign(seen.version),
-        })
+        Ok(self.shown(named, seen.version))
+    }
+
+    fn shown(&self, named: Option<(Owner, Stamp)>, version: Version) -> Shown {
+        match named {
+            Some((owner, stamp)) if owner == self.owner => Shown::Ours(stamp, version),
+            _ => Shown::Foreign(version),
+        }
+    }
+
+    fn look_locally(&self, path: &Path) -> Result<Shown, PublishError> {
+        // The lock stands for the version: nobody else replaces the file meanwhile.
+        let version = Version::none();
+        match footer_of(path) {
+            Ok(footer) => Ok(self.shown(named_by(&footer), version)),
+            Err(ParquetError::External(source)) => match source.downcast::<io::Error>() {
+                Ok(error) if error.kind() == io::ErrorKind::NotFound => Ok(Shown::Nothing),
+                Ok(error) => Err(disk("look at the published file", path, *error)),
+                Err(_) => Ok(Shown::Foreign(version)),
+            },
+            Err(_) => Ok(Shown::Foreign(version)),
+        }
     }
 
     /// The footer of a file that was looked at; `None` when it has none that can be read.
@@ -130,7 +159,7 @@ impl Partition {
     ) -> Result<Attempt, PublishError> {
         let file = self.file(&spooled.data.name);
         let content = spooled.content()?;
-        let metadata = stamp.metadata(&spooled.data.sha256);
+        let metadata = stamp.metadata(&self.owner, &spooled.data.sha256);
         Ok(file.put_if(&content, condition, &metadata).await?)
     }
 
@@ -145,7 +174,8 @@ impl Partition {
         match (files.pop(), files.is_empty()) {
             (Some(only), true) if !other_files(folder, &only.data.name) => {
                 fs::create_dir_all(folder).map_err(|source| disk("create the folder", folder, source))?;
-                only.rename_to(&folder.join(super::file_name(0)))?;
+                let path = folder.join(&only.data.name);
+                only.rename_to(&path)?;
             }
             (last, _) => {
                 files.extend(last);
@@ -226,21 +256,9 @@ impl Partition {
     }
 }
 
-fn look_locally(path: &Path) -> Result<Shown, PublishError> {
-    // The lock stands for the version: nobody else replaces the file meanwhile.
-    let version = Version::none();
-    match footer_of(path) {
-        Ok(footer) => Ok(match Stamp::of(&footer) {
-            Some(stamp) => Shown::Ours(stamp, version),
-            None => Shown::Foreign(version),
-        }),
-        Err(ParquetError::External(source)) => match source.downcast::<io::Error>() {
-            Ok(error) if error.kind() == io::ErrorKind::NotFound => Ok(Shown::Nothing),
-            Ok(error) => Err(disk("look at the published file", path, *error)),
-            Err(_) => Ok(Shown::Foreign(version)),
-        },
-        Err(_) => Ok(Shown::Foreign(version)),
-    }
+/// What a footer says of itself.
+fn named_by(footer: &ParquetMetaData) -> Option<(Owner, Stamp)> {
+    Owner::of(footer).zip(Stamp::of(footer))
 }
 
 /// True when the folder holds data files beside the one of that name.

@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use super::{Partition, PublishError, Showing, Spool, SpoolFolder, Stamp, Visible};
+use super::{Assembled, Partition, PublishError, Showing, Spool, SpoolFolder, Stamp, Visible};
 use crate::checkpoint::Checkpoint;
 use crate::records::{Commit, DateFolder, PlanRecord};
 
@@ -22,31 +22,42 @@ pub async fn roll_forward(
         );
         return Ok(None);
     };
-    let checkpoint = Checkpoint::open(date, &plan).await?;
-    let stamp = Stamp::of_commit(commit);
-    let mut files = Spool::create(spool, &plan, stamp)?;
-    for chunk in 0..plan.chunks.len() {
-        let Some(part) = checkpoint.load(chunk).await? else {
-            warn!(
-                commit = commit.n,
-                chunk, "a commit is not visible yet, and one of its parts is gone"
-            );
-            return Ok(None);
-        };
-        files.append(&part)?;
-    }
-    let assembled = files.finish()?;
-    if !assembled.files.iter().map(|file| &file.data).eq(&commit.files) {
+    let assembled = match again(date, &plan, commit, spool).await {
+        Ok(assembled) => assembled.filter(|again| again.files.iter().map(|file| &file.data).eq(&commit.files)),
+        // Records that contradict themselves are as good as lost.
+        Err(PublishError::Rows { .. } | PublishError::Verify { .. } | PublishError::Assemble { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(assembled) = assembled else {
         warn!(
             commit = commit.n,
-            "a commit is not visible yet, and its parts give other bytes now"
+            plan = commit.plan_id,
+            "a commit is not visible yet, and its records do not give its bytes any more"
         );
         return Ok(None);
-    }
+    };
     info!(
         commit = commit.n,
         plan = commit.plan_id,
         "bringing to its end what another process had decided"
     );
     showing.show(date, partition, commit, assembled).await.map(Some)
+}
+
+/// The files of a commit, from its plan and parts; `None` when a part is gone.
+async fn again(
+    date: &DateFolder,
+    plan: &PlanRecord,
+    commit: &Commit,
+    spool: &SpoolFolder,
+) -> Result<Option<Assembled>, PublishError> {
+    let checkpoint = Checkpoint::open(date, plan).await?;
+    let mut files = Spool::create(spool, plan, Stamp::of_commit(commit))?;
+    for chunk in 0..plan.chunks.len() {
+        let Some(part) = checkpoint.load(chunk).await? else {
+            return Ok(None);
+        };
+        files.append(&part)?;
+    }
+    files.finish().map(Some)
 }

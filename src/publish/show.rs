@@ -83,13 +83,30 @@ impl Showing {
             self.show_in_bucket(date, partition, commit, &assembled, &before)
                 .await?
         };
-        if self.marker && matches!(visible, Seen::Ours(_)) {
-            partition.mark().await.map_err(|error| error.incomplete("its marker"))?;
+        if matches!(visible, Seen::Ours(_)) {
+            self.mark(partition, commit).await?;
         }
         Ok(match visible {
             Seen::Newer(stamp) => Visible::Newer(stamp),
             Seen::Ours(etags) => Visible::Ours { etags, replaced },
         })
+    }
+
+    /// Marks a whole version. Where files are replaced one after the other, a process that slept must not mark the middle of a later
+    /// replacement, so every file is looked at before and after.
+    pub async fn mark(&self, partition: &Partition, commit: &Commit) -> Result<(), PublishError> {
+        if !self.marker {
+            return Ok(());
+        }
+        let stepwise = partition.place().local().is_none() && commit.files.len() > 1;
+        if stepwise && !is_whole(partition, commit).await? {
+            return Ok(());
+        }
+        partition.mark().await.map_err(|error| error.incomplete("its marker"))?;
+        if stepwise && !is_whole(partition, commit).await? {
+            partition.unmark().await?;
+        }
+        Ok(())
     }
 
     fn show_locally(
@@ -202,7 +219,9 @@ impl Showing {
         stamp: &Stamp,
     ) -> Result<Attempt, PublishError> {
         let place = partition.file(&file.data.name);
-        let upload = place.begin_upload(&stamp.metadata(&file.data.sha256)).await?;
+        let upload = place
+            .begin_upload(&stamp.metadata(partition.owner(), &file.data.sha256))
+            .await?;
         if self.fences.announced {
             let announcement = Announcement {
                 seq: commit.n,
@@ -252,6 +271,18 @@ async fn drop_upload(place: &Place, upload: &Upload) {
     if let Err(error) = place.abort_upload(upload).await {
         debug!(%error, "an upload could not be dropped");
     }
+}
+
+/// True when every file of a commit is what readers see.
+async fn is_whole(partition: &Partition, commit: &Commit) -> Result<bool, PublishError> {
+    let stamp = Stamp::of_commit(commit);
+    for file in &commit.files {
+        let shown = partition.look(&file.name).await?;
+        if !matches!(shown, Shown::Ours(found, _) if found == stamp) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes a file that the new version does not have, unless something newer has written it.

@@ -2,6 +2,7 @@
 //!
 //! The footer is enough by itself; the metadata saves reading it. So data that was copied by a tool that drops metadata is still known.
 
+use chrono::NaiveDate;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use crate::records::{Commit, PlanRecord};
@@ -19,6 +20,39 @@ pub struct Stamp {
     pub plan_id: String,
     /// Tells publications of one plan apart.
     pub nonce: String,
+}
+
+/// Whose data it is: numbers of one job and date mean nothing for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The job.
+    pub job: String,
+    /// The date.
+    pub date: NaiveDate,
+}
+
+impl Owner {
+    /// The owner in a footer.
+    pub(super) fn of(metadata: &ParquetMetaData) -> Option<Self> {
+        Some(Self {
+            job: pair(metadata, "job")?,
+            date: pair(metadata, "date")?.parse().ok()?,
+        })
+    }
+
+    /// The owner in an object's metadata.
+    pub(super) fn of_object(seen: &Seen) -> Option<Self> {
+        Some(Self {
+            job: seen.metadata("bi-job")?.to_owned(),
+            date: seen.metadata("bi-date")?.parse().ok()?,
+        })
+    }
+}
+
+fn pair(metadata: &ParquetMetaData, name: &str) -> Option<String> {
+    let mut pairs = metadata.file_metadata().key_value_metadata()?.iter();
+    let found = pairs.find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
+    found.and_then(|pair| pair.value.clone())
 }
 
 impl Stamp {
@@ -43,15 +77,10 @@ impl Stamp {
 
     /// The stamp in a footer. Data of ours from before there were numbers has number 0; other data has no stamp.
     pub fn of(metadata: &ParquetMetaData) -> Option<Self> {
-        let pairs = metadata.file_metadata().key_value_metadata()?;
-        let value = |name: &str| {
-            let found = pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
-            found.and_then(|pair| pair.value.clone())
-        };
         Some(Self {
-            plan_id: value("plan_id")?,
-            seq: value("seq").map_or(Some(0), |seq| seq.parse().ok())?,
-            nonce: value("nonce").unwrap_or_default(),
+            plan_id: pair(metadata, "plan_id")?,
+            seq: pair(metadata, "seq").map_or(Some(0), |seq| seq.parse().ok())?,
+            nonce: pair(metadata, "nonce").unwrap_or_default(),
         })
     }
 
@@ -74,8 +103,10 @@ impl Stamp {
     }
 
     /// The user metadata of the object.
-    pub(super) fn metadata(&self, sha256: &str) -> [(&'static str, String); 4] {
+    pub(super) fn metadata(&self, owner: &Owner, sha256: &str) -> [(&'static str, String); 6] {
         [
+            ("bi-job", owner.job.clone()),
+            ("bi-date", owner.date.to_string()),
             ("bi-seq", self.seq.to_string()),
             ("bi-plan", self.plan_id.clone()),
             ("bi-nonce", self.nonce.clone()),

@@ -135,11 +135,6 @@ impl Log {
         self.entries.get(&number)?.as_ref()
     }
 
-    /// True when no record has that number.
-    pub fn is_free(&self, number: u64) -> bool {
-        !self.entries.contains_key(&number)
-    }
-
     /// Every record that can be read, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
         self.entries.iter().filter_map(|(n, entry)| Some((*n, entry.as_ref()?)))

@@ -53,10 +53,7 @@ async fn complete(desk: &Desk, standing: &Standing, commit: &Commit) -> Result<N
             keep_record(desk, commit, None, Value::Null).await?;
         }
         if desk.showing.marker && !desk.partition.is_marked().await? {
-            desk.partition
-                .mark()
-                .await
-                .map_err(|error| error.incomplete("its marker"))?;
+            desk.showing.mark(&desk.partition, commit).await?;
         }
     }
     Ok(desk.notice_of(commit))

@@ -19,7 +19,9 @@ use crate::error::Error;
 use crate::hold::{Holder, Terms};
 use crate::machine::Machine;
 use crate::plan::generation;
-use crate::publish::{Fences, Partition, PublishError, Showing, Shown, SpoolFolder, Standing, Visible, roll_forward};
+use crate::publish::{
+    Fences, Owner, Partition, PublishError, Showing, Shown, SpoolFolder, Standing, Visible, roll_forward,
+};
 use crate::records::{Commit, DatasetRecord, DateFolder, jobs};
 use crate::settings::{OnBusy, Settings};
 use crate::storage::Place;
@@ -81,7 +83,14 @@ impl Desk {
             None => SpoolFolder::Sent(settings.spool.path.clone().unwrap_or_else(std::env::temp_dir)),
         };
         Ok(Self {
-            partition: Partition::new(dataset.join(&format!("date={}", job.date)), job.adopt_foreign),
+            partition: Partition::new(
+                dataset.join(&format!("date={}", job.date)),
+                Owner {
+                    job: job.name.clone(),
+                    date: job.date,
+                },
+                job.adopt_foreign,
+            ),
             date,
             holder: Holder {
                 id: run_id.to_owned(),

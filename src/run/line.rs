@@ -258,7 +258,7 @@ impl<'a> Line<'a> {
         );
         let (commit, assembled) = around.wait(decided)?;
         let shown = desk.showing.show(&desk.date, &desk.partition, &commit, assembled);
-        let replaced = match around.wait(shown)? {
+        let replaced = match around.finish(shown)? {
             Visible::Ours { replaced, .. } => replaced,
             Visible::Newer(stamp) if stamp.plan_id == self.record.plan_id => None,
             Visible::Newer(_) => return Err(RunError::Superseded.into()),
@@ -273,7 +273,7 @@ impl<'a> Line<'a> {
         );
         let report = self.report(&commit, replaced, rejects, around);
         let value = serde_json::to_value(&report).unwrap_or(Value::Null);
-        around.runtime.block_on(keep_record(desk, &commit, replaced, value))?;
+        around.finish(keep_record(desk, &commit, replaced, value))?;
         around.monitor.hear(&Event::Finished);
         Ok(Outcome::Published(Box::new(report)))
     }

@@ -1,4 +1,4 @@
-//! How a run ends that did not fail, and the two ways in which one fails that no stage knows.
+//! How a run ends: what it did, why it had nothing to do, and the failures that no stage knows.
 
 use chrono::NaiveDate;
 use serde::Serialize;

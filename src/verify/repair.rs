@@ -165,7 +165,7 @@ async fn beside(desk: &Desk, job: &str) -> Result<Vec<String>, PublishError> {
         repaired.push(format!("wrote the record of publication {}", commit.n));
     }
     if now.is_wrong(Subject::Marker) && !now.is_wrong(Subject::File) {
-        desk.partition.mark().await?;
+        desk.showing.mark(&desk.partition, commit).await?;
         repaired.push("wrote the marker".to_owned());
     }
     Ok(repaired)

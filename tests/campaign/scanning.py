@@ -26,7 +26,7 @@ from world import KEY, mix
 COLUMNS = [KEY, "probability", "model_version", "inference_timestamp"]
 
 # Between two scans, so that readers leave most of the machine to what they watch.
-PAUSE = 0.4
+PAUSE = 1.0
 
 # A date's rows, keys, mix, versions and timestamps, in the order of `world.Signature`.
 Seen = dict[str, list[Any]]

@@ -104,7 +104,8 @@ def body(trial: Trial, points: Counter[str]) -> None:
 def damaged(trial: Trial, damage: str, backup: str) -> None:
     """Does something to the state."""
     rng, store, folder = trial.rng, trial.store, trial.state.folder
-    files = sorted(store.list(folder))
+    # A file in the spool is what a process works on, and no record.
+    files = sorted(file for file in store.list(folder) if "/spool/" not in file)
     if damage == "restored":
         # Readers' data is not part of it.
         store.remove(folder)
