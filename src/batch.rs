@@ -94,8 +94,22 @@ pub struct BadRow {
     pub row: usize,
     /// Why.
     pub reason: crate::spec::Reason,
-    /// The column at fault; empty for a result of the model.
+    /// The column at fault; empty where it is the row as a whole.
     pub column: String,
+    /// What is wrong with it, where more can be said than by the reason alone.
+    pub message: Option<String>,
+}
+
+impl BadRow {
+    /// A row of which the reason says all.
+    pub fn new(row: usize, reason: crate::spec::Reason, column: &str) -> Self {
+        Self {
+            row,
+            reason,
+            column: column.to_owned(),
+            message: None,
+        }
+    }
 }
 
 /// One chunk's predictions as the bytes of a Parquet file, and its account.

@@ -44,6 +44,7 @@ pub mod infer;
 pub mod output;
 pub mod write;
 pub mod rejects;
+pub mod duplicates;
 pub mod checkpoint;
 pub mod publish;
 pub mod score;

@@ -54,7 +54,7 @@ pub struct Plan {
 }
 
 /// One file of the input.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct InputFile {
     /// The object.
     pub place: Place,
@@ -115,6 +115,25 @@ impl Plan {
             u64::try_from(bytes).unwrap_or(0) * span.rows.len() as u64 / whole
         });
         spans.sum::<u64>() + chunk.rows as u64 * ROW_BYTES
+    }
+
+    /// The same chunks with fewer columns.
+    pub fn narrowed(&self, names: &[String]) -> Self {
+        let columns = Columns {
+            read: names.to_vec(),
+            ..self.columns.clone()
+        };
+        let files = self.files.iter().map(|file| InputFile {
+            projection: columns.projection(file.metadata.parquet_schema()),
+            ..file.clone()
+        });
+        Self {
+            files: files.collect(),
+            chunks: self.chunks.clone(),
+            columns,
+            rows: self.rows,
+            bytes: self.bytes,
+        }
     }
 
     /// The chunk of that number.

@@ -158,6 +158,8 @@ pub struct RowsSpec {
     pub max_bad_rows: u64,
     /// Share of the rows, 0 to 1, that may be rejected before the run fails. Both limits must hold.
     pub max_bad_fraction: f64,
+    /// Whether rejected rows are kept with the values of their features. They are personal data in many jobs, so not unless asked.
+    pub include_values: bool,
     /// What is done with a bad row, by reason.
     pub on: RowActions,
 }
@@ -167,13 +169,14 @@ impl Default for RowsSpec {
         Self {
             max_bad_rows: MAX_BAD_ROWS,
             max_bad_fraction: MAX_BAD_FRACTION,
+            include_values: false,
             on: RowActions::default(),
         }
     }
 }
 
 /// What is done with a bad row, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct RowActions {
     /// A key column is null.
@@ -186,8 +189,37 @@ pub struct RowActions {
     pub inf_feature: Action,
     /// A list has another length than the contract says.
     pub bad_list_len: Action,
+    /// A value does not fit the type in which the model takes it.
+    pub cast_overflow: Action,
+    /// A feature lies outside the `range` that the contract states.
+    pub out_of_range: Action,
+    /// A category is not in the vocabulary. With `impute`, the default, it takes the contract's `oov_index`.
+    pub unknown_category: Action,
     /// The model's result is infinite or not a number.
     pub nonfinite_output: Action,
+    /// A key stands in an earlier row of the input. Looked for only where it is set: the keys of the whole input are read for it before
+    /// the first row is scored, and about 30 bytes of memory a row are needed.
+    pub duplicate_key: Option<Action>,
+    /// The model throws on the row by itself.
+    pub model_error: Action,
+}
+
+impl Default for RowActions {
+    fn default() -> Self {
+        Self {
+            null_key: Action::Fail,
+            null_feature: Action::Fail,
+            nan_feature: Action::Fail,
+            inf_feature: Action::Fail,
+            bad_list_len: Action::Fail,
+            cast_overflow: Action::Fail,
+            out_of_range: Action::Fail,
+            unknown_category: Action::Impute,
+            nonfinite_output: Action::Fail,
+            duplicate_key: None,
+            model_error: Action::Fail,
+        }
+    }
 }
 
 impl RowActions {
@@ -199,7 +231,12 @@ impl RowActions {
             Reason::NanFeature => self.nan_feature,
             Reason::InfFeature => self.inf_feature,
             Reason::BadListLen => self.bad_list_len,
+            Reason::CastOverflow => self.cast_overflow,
+            Reason::OutOfRange => self.out_of_range,
+            Reason::UnknownCategory => self.unknown_category,
             Reason::NonfiniteOutput => self.nonfinite_output,
+            Reason::DuplicateKey => self.duplicate_key.unwrap_or_default(),
+            Reason::ModelError => self.model_error,
         }
     }
 }
@@ -213,7 +250,7 @@ pub enum Action {
     Fail,
     /// The row goes to the rejects file and counts against the limits.
     Reject,
-    /// The value that the contract has for nulls takes its place. Only for features that are null, NaN or infinite.
+    /// What the contract has for nulls, or for unknown categories, takes its place. Only for values of features.
     Impute,
 }
 
@@ -231,19 +268,34 @@ pub enum Reason {
     InfFeature,
     /// A list has another length than the contract says.
     BadListLen,
+    /// A value does not fit the type in which the model takes it.
+    CastOverflow,
+    /// A feature lies outside the contract's range.
+    OutOfRange,
+    /// A category is not in the vocabulary.
+    UnknownCategory,
     /// The model's result is infinite or not a number.
     NonfiniteOutput,
+    /// A key stands in an earlier row.
+    DuplicateKey,
+    /// The model throws on the row by itself.
+    ModelError,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::NullKey,
         Self::NullFeature,
         Self::NanFeature,
         Self::InfFeature,
         Self::BadListLen,
+        Self::CastOverflow,
+        Self::OutOfRange,
+        Self::UnknownCategory,
         Self::NonfiniteOutput,
+        Self::DuplicateKey,
+        Self::ModelError,
     ];
 
     /// The name in job files, rejects and reports.
@@ -254,15 +306,42 @@ impl Reason {
             Self::NanFeature => "NAN_FEATURE",
             Self::InfFeature => "INF_FEATURE",
             Self::BadListLen => "BAD_LIST_LEN",
+            Self::CastOverflow => "CAST_OVERFLOW",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::UnknownCategory => "UNKNOWN_CATEGORY",
             Self::NonfiniteOutput => "NONFINITE_OUTPUT",
+            Self::DuplicateKey => "DUPLICATE_KEY",
+            Self::ModelError => "MODEL_ERROR",
+        }
+    }
+
+    /// What is wrong with such a row, in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NullKey => "the key is null",
+            Self::NullFeature => "the feature is null, or an element of it, and the contract has no value for nulls",
+            Self::NanFeature => "the feature is not a number, or its logarithm would be none",
+            Self::InfFeature => "the feature is infinite, or its logarithm would be",
+            Self::BadListLen => "the list has another length than the contract says",
+            Self::CastOverflow => "the value does not fit the type in which the model takes it",
+            Self::OutOfRange => "the value lies outside the contract's range",
+            Self::UnknownCategory => "the category is not in the vocabulary",
+            Self::NonfiniteOutput => "the model's result is infinite or not a number",
+            Self::DuplicateKey => "an earlier row has the same key",
+            Self::ModelError => "the model throws on this row",
         }
     }
 
     /// True where another value can take the bad one's place.
     pub fn imputable(self) -> bool {
         match self {
-            Self::NullFeature | Self::NanFeature | Self::InfFeature => true,
-            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput => false,
+            Self::NullFeature
+            | Self::NanFeature
+            | Self::InfFeature
+            | Self::CastOverflow
+            | Self::OutOfRange
+            | Self::UnknownCategory => true,
+            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput | Self::DuplicateKey | Self::ModelError => false,
         }
     }
 }

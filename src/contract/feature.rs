@@ -53,6 +53,9 @@ pub struct Numeric {
     /// Least and greatest value, last step.
     #[serde(default)]
     pub clip: Option<[f64; 2]>,
+    /// Least and greatest value that the column may hold; a row beyond them is bad (`OUT_OF_RANGE`).
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
     /// Permits a column of a type that is not plainly a number.
     #[serde(default)]
     pub cast: Option<Cast>,
@@ -144,6 +147,9 @@ pub struct Raw {
     pub name: String,
     /// Type of the column.
     pub dtype: DType,
+    /// Least and greatest value that the column may hold; a row beyond them is bad (`OUT_OF_RANGE`).
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
 }
 
 impl Feature {

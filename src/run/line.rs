@@ -14,6 +14,7 @@ use super::{Desk, Outcome, Ready, RunError, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Elapsed, Stopwatch};
+use crate::duplicates;
 use crate::error::Error;
 use crate::events::Event;
 use crate::exit::ExitCode;
@@ -22,12 +23,13 @@ use crate::infer;
 use crate::infer::device::Device;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
-use crate::plan::generation;
+use crate::plan::{Plan, generation};
 use crate::publish::{self, Published, Spool, Stamp, Visible};
 use crate::records::{Commit, FORM, Open, PlanRecord};
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
-use crate::score::{Batches, Scorer};
+use crate::score::{Batches, Duplicates, Evidence, Scorer};
+use crate::spec::Action;
 use crate::validate::Job;
 
 /// A run that scores.
@@ -107,6 +109,7 @@ impl<'a> Line<'a> {
             record.created_at,
             &record.run_id,
         )?;
+        let duplicates = duplicates(job, &ready.plan, around)?;
         let limits = limits(around);
         let chunks = ready.plan.chunks.len();
         let batch_rows = match (around.settings.line.batch_rows, device) {
@@ -134,6 +137,8 @@ impl<'a> Line<'a> {
                 } else {
                     Batches::InOrder
                 },
+                duplicates,
+                evidence: Evidence::default(),
                 clock: Arc::clone(&around.clock),
             }),
             record,
@@ -355,5 +360,17 @@ impl<'a> Line<'a> {
             rows: self.record.total_rows,
             chunks: self.record.chunks.len(),
         });
+    }
+}
+
+/// Rows whose key stands in an earlier row, where the job asks for them.
+fn duplicates(job: &Job, plan: &Plan, around: &Surroundings<'_>) -> Result<Duplicates, Error> {
+    let Some(action) = job.rows.on.duplicate_key else {
+        return Ok(Duplicates::new());
+    };
+    let found = around.wait(duplicates::find(plan, &job.keys))?;
+    match duplicates::first(plan, &found, &job.keys) {
+        Some(first) if action != Action::Reject => Err(first.into()),
+        _ => Ok(found),
     }
 }

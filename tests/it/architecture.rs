@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("output", "contract plan validate"),
     ("write", "batch contract output"),
     ("rejects", "batch"),
+    ("duplicates", "batch plan read"),
     ("checkpoint", "batch records rejects storage"),
     ("publish", "batch checkpoint output records storage"),
     (
@@ -59,7 +60,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "batch checkpoint events hold infer machine output pipeline plan preprocess publish records registry rejects report \
+        "batch checkpoint duplicates events hold infer machine output pipeline plan preprocess publish records registry rejects report \
          score settings shutdown spec storage validate",
     ),
     // Looking after what is there.
