@@ -19,6 +19,7 @@ pub mod events;
 pub mod exit;
 pub mod failpoint;
 pub mod machine;
+pub mod nonce;
 pub mod shutdown;
 
 // What is asked.

@@ -10,6 +10,7 @@
 
 mod decide;
 mod partition;
+mod pieces;
 mod rollforward;
 mod show;
 mod spool;
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 pub use decide::{Fences, Standing, commit, open, settle_plan};
 pub use partition::{Partition, SUCCESS, Shown};
-pub use rollforward::roll_forward;
+pub use rollforward::{again, roll_forward};
 pub use show::{Showing, Visible};
 pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};
 pub use stamp::{Owner, Stamp};

@@ -355,6 +355,29 @@ impl Place {
     }
 }
 
+#[cfg(test)]
+impl Place {
+    /// A bucket that a test made, and its clock.
+    pub(crate) fn made<S: ObjectStore + MultipartStore>(store: S, clock: Arc<dyn Clock>, location: Location) -> Self {
+        let store = Arc::new(store);
+        let Location::S3 { prefix, .. } = &location else {
+            panic!("a bucket has a name");
+        };
+        Self {
+            path: Path::from(prefix.as_str()),
+            door: Arc::new(Door {
+                reads: store.clone(),
+                writes: store.clone(),
+                control: store.clone(),
+                pieces: Some(store),
+                conditions: Conditions::default(),
+                clock,
+            }),
+            location,
+        }
+    }
+}
+
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door")

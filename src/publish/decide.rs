@@ -44,7 +44,11 @@ impl Standing {
         let folder = date.log();
         let log = async { Ok(Log::read(&folder).await?) };
         let name = file_name(0);
-        let (log, shown) = try_join(log, partition.look(&name)).await?;
+        let (mut log, shown) = try_join(log, partition.look(&name)).await?;
+        if shown.seq() > log.head() {
+            // It was published while the log was being read; or the log has lost its end, and will say the same again.
+            log = Log::read(&folder).await?;
+        }
         Ok(Self { log, shown })
     }
 

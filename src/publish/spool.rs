@@ -15,12 +15,12 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::{PublishError, Stamp};
 use crate::batch::Part;
 use crate::digest::hex;
 use crate::failpoint;
+use crate::nonce::nonce;
 use crate::output;
 use crate::records::{DataFile, PlanRecord};
 
@@ -403,7 +403,7 @@ struct SpoolFile {
 impl SpoolFile {
     fn create(folder: &SpoolFolder) -> Result<Self, PublishError> {
         // No other process, dead or alive, has a file of this name.
-        let path = folder.path().join(format!("{}.spool", Uuid::new_v4().simple()));
+        let path = folder.path().join(format!("{}.spool", nonce()));
         let mut options = OpenOptions::new();
         let opened = failpoint::before("create", &path.to_string_lossy()).and_then(|()| match folder {
             SpoolFolder::Renamed(_) => options.read(true).write(true).create_new(true).mode(0o640).open(&path),

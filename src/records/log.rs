@@ -39,6 +39,13 @@ pub struct Open {
     pub at: DateTime<Utc>,
 }
 
+impl Open {
+    /// The generation that it asks of a plan, if it is about that plan.
+    pub fn generation_of(&self, base_id: &str) -> Option<u32> {
+        (self.base_id == base_id).then_some(self.generation)
+    }
+}
+
 /// A run whose data is decided to be what readers see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
@@ -105,6 +112,24 @@ pub enum Entry {
     Open(Open),
     /// A run is published, or will be by whoever comes next.
     Commit(Commit),
+}
+
+impl Entry {
+    /// The intention that it belongs to.
+    pub fn run_key(&self) -> &str {
+        match self {
+            Self::Open(open) => &open.run_key,
+            Self::Commit(commit) => &commit.run_key,
+        }
+    }
+
+    /// The plan that it is about.
+    pub fn plan_id(&self) -> &str {
+        match self {
+            Self::Open(open) => &open.plan_id,
+            Self::Commit(commit) => &commit.plan_id,
+        }
+    }
 }
 
 /// The log as it was at one moment. `None`: a record that cannot be read, which fences like an `open` of somebody else.
