@@ -10,6 +10,7 @@ mod gc;
 mod head;
 mod model;
 mod plan;
+mod rejects;
 mod run;
 mod runs;
 mod validate;
@@ -60,6 +61,7 @@ fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Run(args) => run::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
         Command::Runs(args) => runs::runs(&args.command, context),
+        Command::Rejects(args) => rejects::rejects(&args.command, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Gc(args) => gc::gc(&args, context),
         Command::Validate(args) => validate::validate(&args, context),

@@ -46,6 +46,7 @@ pub mod output;
 pub mod write;
 pub mod rejects;
 pub mod duplicates;
+pub mod rescore;
 pub mod checkpoint;
 pub mod publish;
 pub mod score;

@@ -25,8 +25,9 @@ use crate::clock::Elapsed;
 use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
-use crate::read;
-use crate::score::Scorer;
+use crate::plan::Plan;
+use crate::read::{self, ChunkBytes, ReadError};
+use crate::score::{Fetched, Scorer};
 use crate::shutdown::Shutdown;
 
 /// Chunks fetched at a time, so that the latency of one request hides behind the bytes of others.
@@ -166,7 +167,7 @@ struct Feeder {
 }
 
 /// A chunk before it is scored.
-struct Fetched {
+struct Ahead {
     chunk: ChunkId,
     content: Result<Content, Error>,
     wall: Duration,
@@ -176,7 +177,7 @@ struct Fetched {
 /// What was found of a chunk.
 enum Content {
     /// Its input.
-    Bytes(read::ChunkBytes),
+    Bytes(Fetched),
     /// Its part, which an earlier process has kept.
     Kept(Box<Part>),
 }
@@ -186,7 +187,7 @@ impl Feeder {
         let fetches = stream::iter(self.work.chunks.clone()).map(|chunk| self.fetch(chunk));
         let mut fetches = fetches.buffered(CONCURRENT_FETCHES);
         while let Some(fetched) = fetches.next().await {
-            let Fetched {
+            let Ahead {
                 chunk,
                 content,
                 wall,
@@ -209,12 +210,12 @@ impl Feeder {
         }
     }
 
-    async fn fetch(&self, id: ChunkId) -> Fetched {
+    async fn fetch(&self, id: ChunkId) -> Ahead {
         let Work { scorer, .. } = &self.work;
         let held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
         let start = scorer.clock.monotonic();
         let content = self.content(id).await;
-        Fetched {
+        Ahead {
             chunk: id,
             content,
             wall: scorer.clock.monotonic().saturating_sub(start),
@@ -227,14 +228,17 @@ impl Feeder {
             return Ok(Content::Kept(Box::new(part)));
         }
         (self.work.gate)().await?;
-        let plan = &self.work.scorer.plan;
-        let chunk = plan.chunk(id);
-        let ranges = read::ranges(plan, chunk)?;
-        Ok(Content::Bytes(read::fetch(plan, chunk, ranges).await?))
+        let Scorer { plan, rescore, .. } = self.work.scorer.as_ref();
+        let input = fetch(plan, id).await?;
+        let published = match rescore {
+            Some(rescore) => Some(fetch(&rescore.published, id).await?),
+            None => None,
+        };
+        Ok(Content::Bytes(Fetched { input, published }))
     }
 
     /// Scores the chunk on the pool, keeps it, and gives it to the collector.
-    fn score(self: &Arc<Self>, bytes: read::ChunkBytes, wall: Duration, held: Held, sender: Sender<Scored>) {
+    fn score(self: &Arc<Self>, bytes: Fetched, wall: Duration, held: Held, sender: Sender<Scored>) {
         let feeder = Arc::clone(self);
         // First in, first out: the chunk that is due first is scored first.
         self.pool.spawn_fifo(move || {
@@ -244,7 +248,7 @@ impl Feeder {
                 feeder.in_hand.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
-            let chunk = bytes.chunk();
+            let chunk = bytes.input.chunk();
             let outcome = catch_unwind(AssertUnwindSafe(|| feeder.work.scorer.score(bytes)));
             let part = match outcome {
                 Ok(part) => part,
@@ -282,6 +286,12 @@ impl Feeder {
             std::thread::sleep(LOOK / 10);
         }
     }
+}
+
+async fn fetch(plan: &Plan, id: ChunkId) -> Result<ChunkBytes, ReadError> {
+    let chunk = plan.chunk(id);
+    let ranges = read::ranges(plan, chunk)?;
+    read::fetch(plan, chunk, ranges).await
 }
 
 /// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.

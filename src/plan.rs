@@ -10,6 +10,7 @@ mod columns;
 mod fingerprint;
 mod footers;
 mod listing;
+mod nulls;
 mod pages;
 mod schema;
 
@@ -21,13 +22,14 @@ use crate::batch::ChunkId;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::preprocess::Preprocessor;
+use crate::spec::OnEmpty;
 use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
 pub use columns::Columns;
 pub use fingerprint::{fingerprint, generation};
-pub use schema::Mismatch;
+pub use schema::{Mismatch, Rule};
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
 pub const CHUNK_ROWS: usize = 131_072;
@@ -89,11 +91,32 @@ impl Plan {
         files.retain(|file| file.rows() > 0 || file.row_groups() > 0);
         pages::locate(&mut files, chunk_rows).await?;
         let chunks = chunks::cut(&files, chunk_rows);
+        let rows = files.iter().map(InputFile::rows).sum();
+        if rows == 0 && job.on_empty == OnEmpty::Fail {
+            return Err(PlanError::Empty {
+                input: job.input.to_string(),
+            });
+        }
         Ok(Self {
-            rows: files.iter().map(InputFile::rows).sum(),
+            rows,
             bytes: files.iter().map(|file| file.size).sum(),
             files,
             chunks,
+            columns,
+        })
+    }
+
+    /// The plan of reading some files whole, in pieces of some numbers of rows.
+    pub async fn of_files(places: Vec<Place>, pieces: &[usize]) -> Result<Self, PlanError> {
+        let footers = footers::read(listing::of_places(places).await?).await?;
+        let columns = Columns::of_schema(footers.first().map(|footer| footer.schema.as_ref()));
+        let mut files = footers::open(footers, &columns)?;
+        pages::locate(&mut files, CHUNK_ROWS).await?;
+        Ok(Self {
+            rows: files.iter().map(InputFile::rows).sum(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            chunks: chunks::cut_at(&files, pieces),
+            files,
             columns,
         })
     }
@@ -160,6 +183,12 @@ impl InputFile {
         usize::try_from(rows).unwrap_or(0)
     }
 
+    /// What its footer says under a key.
+    pub fn key_value(&self, key: &str) -> Option<&str> {
+        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
     /// Arrow types of its columns as they will be decoded.
     pub fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
@@ -172,6 +201,12 @@ pub enum PlanError {
     /// Nothing to score is there.
     #[error("no Parquet files at `{input}`")]
     NoInput {
+        /// The input as the job names it, with the date in it.
+        input: String,
+    },
+    /// There are files, and no rows in them.
+    #[error("the files at `{input}` hold no rows, and `input.on_empty` is \"fail\"")]
+    Empty {
         /// The input as the job names it, with the date in it.
         input: String,
     },
@@ -197,6 +232,15 @@ pub enum PlanError {
         /// Every difference, of every file.
         mismatches: Vec<Mismatch>,
     },
+    /// Rows are bad that the job does not tolerate, and the footers say so already.
+    #[error(
+        "the input holds nulls that the job does not tolerate; nothing was scored:\n{}",
+        schema::listed(mismatches)
+    )]
+    Nulls {
+        /// Every column with such nulls, of every file.
+        mismatches: Vec<Mismatch>,
+    },
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -205,9 +249,9 @@ pub enum PlanError {
 impl Seam for PlanError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::NoInput { .. } => ExitCode::InputNotReady,
+            Self::NoInput { .. } | Self::Empty { .. } => ExitCode::InputNotReady,
             Self::Pattern { .. } => ExitCode::Config,
-            Self::Footer { .. } => ExitCode::BadRows,
+            Self::Footer { .. } | Self::Nulls { .. } => ExitCode::BadRows,
             Self::Schema { .. } => ExitCode::Schema,
             Self::Storage(error) => error.exit(),
         }
@@ -219,8 +263,13 @@ impl Seam for PlanError {
                 "check `input.path` and the date; names that start with `_` or `.` are skipped, and in a folder only `*.parquet` counts"
                     .to_owned(),
             ),
+            Self::Empty { .. } => Some("wait for the rows, or publish an empty partition: input.on_empty = \"publish_empty\"".to_owned()),
             Self::Footer { .. } => Some("the file is truncated, still being written, or not Parquet".to_owned()),
             Self::Storage(error) => error.hint(),
+            Self::Nulls { .. } => Some(
+                "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.NULL_FEATURE = \"reject\""
+                    .to_owned(),
+            ),
             Self::Pattern { .. } | Self::Schema { .. } => None,
         }
     }

@@ -13,6 +13,7 @@ mod outcome;
 mod publication;
 mod ready;
 mod record;
+mod rescore;
 mod shard;
 #[cfg(test)]
 mod simulation;
@@ -87,6 +88,8 @@ impl Surroundings<'_> {
 pub struct Options {
     /// Scores and publishes even what is published already.
     pub force: bool,
+    /// Scores only what was rejected, and takes all other rows from what is published.
+    pub only_rejected: bool,
     /// The part of the chunks that this process does.
     pub shard: Option<Shard>,
     /// Whether files may be added or removed one by one.
@@ -97,16 +100,21 @@ pub struct Options {
 pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Outcome, Error> {
     let tally = Tally::start(around.clock.as_ref());
     stop_after_max_runtime(around);
-    let ready = ready(job, around)?;
+    let mut ready = ready(job, around)?;
     let run_id = run_id(tally.started);
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     desk.check_disk(job, around)?;
     around.wait(desk.belongs())?;
 
+    if options.only_rejected
+        && let Some(notice) = around.wait(desk.only_rejected(job, &mut ready))?
+    {
+        return Ok(done(notice, around));
+    }
     let intent = Intent {
         base_id: ready.base_id.clone(),
         again: options.force || job.on_existing == OnExisting::Replace,
-        only_once: job.on_existing == OnExisting::Fail,
+        only_once: job.on_existing == OnExisting::Fail && !options.only_rejected,
     };
     if let Some(notice) = around.wait(desk.nothing_to_do(&intent))? {
         return Ok(done(notice, around));

@@ -8,6 +8,7 @@ mod isolate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 
@@ -25,6 +26,7 @@ use crate::plan::Plan;
 use crate::preprocess::{Prepared, Preprocessor, Screened, screen};
 use crate::read::{self, ChunkBytes};
 use crate::rejects;
+use crate::rescore::{Rescore, RescoreError};
 use crate::spec::{Action, Reason};
 use crate::validate::Job;
 use crate::write;
@@ -47,10 +49,21 @@ pub struct Scorer {
     pub batches: Batches,
     /// Rows whose key stands in an earlier row, by chunk.
     pub duplicates: Duplicates,
+    /// What is published already, where only rejected rows are scored.
+    pub rescore: Option<Rescore>,
     /// Whether the model has given results in this run.
     pub evidence: Evidence,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What was fetched of a chunk.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its input.
+    pub input: ChunkBytes,
+    /// Its rows that are published already, where only rejected rows are scored.
+    pub published: Option<ChunkBytes>,
 }
 
 /// Rows whose key stands in an earlier row of the input, by chunk, in order.
@@ -58,18 +71,19 @@ pub type Duplicates = BTreeMap<ChunkId, Vec<usize>>;
 
 impl Scorer {
     /// Scores a chunk.
-    pub fn score(&self, bytes: ChunkBytes) -> Result<Part, Error> {
+    pub fn score(&self, fetched: Fetched) -> Result<Part, Error> {
         let mut stages = StageTimes::default();
         let clock = self.clock.as_ref();
         let contract = self.preprocessor.contract();
 
         let decoding = Stopwatch::start(clock);
-        let batch = read::decode(&self.plan, bytes)?;
+        let batch = read::decode(&self.plan, fetched.input)?;
+        let rows_in = batch.columns.num_rows();
+        let (batch, published) = self.only_rejected(batch, fetched.published)?;
         stages.add(Stage::Decode, decoding.stop());
 
         let preparing = Stopwatch::start(clock);
         let chunk = batch.chunk;
-        let rows_in = batch.columns.num_rows();
         let whole = self.preprocessor.derive(batch)?;
         let known = self.known(&whole)?;
         let screened = screen::features(whole.clone(), &self.job.keys, contract, self.job.rows.on, known);
@@ -98,7 +112,13 @@ impl Scorer {
         let encoding = Stopwatch::start(clock);
         let predictions = self.sound(&whole, &mut screened, forwarded)?;
         let Screened { batch, bad } = screened;
-        let bytes = write::encode(&self.schema, contract, &batch.columns, &predictions)?;
+        let mut rows = write::batch(&self.schema, contract, &batch.columns, &predictions)?;
+        if let Some((rescore, published)) = self.rescore.as_ref().zip(published) {
+            rows = rescore
+                .merge(chunk, self.schema.logical(), &published, &rows, &bad)
+                .map_err(RescoreError::Merge)?;
+        }
+        let bytes = write::encode(&rows)?;
         let features = match self.job.rows.include_values {
             true => self.plan.columns.read.as_slice(),
             false => &[],
@@ -113,10 +133,25 @@ impl Scorer {
             bytes: bytes.into(),
             rejects,
             rows_in,
-            rows_out: batch.columns.num_rows(),
+            rows_out: rows.num_rows(),
             rejected: counted(&bad),
             stages,
         })
+    }
+
+    /// The rows that are to be scored, and those that are published already, where the run is about rejected rows alone.
+    fn only_rejected(
+        &self,
+        batch: FeatureBatch,
+        published: Option<ChunkBytes>,
+    ) -> Result<(FeatureBatch, Option<RecordBatch>), Error> {
+        let Some((rescore, bytes)) = self.rescore.as_ref().zip(published) else {
+            return Ok((batch, None));
+        };
+        let published = read::decode(&rescore.published, bytes)?.columns;
+        rescore.compare(&batch, &published, &self.job.keys)?;
+        let batch = rescore.pick(&batch).map_err(RescoreError::Merge)?;
+        Ok((batch, Some(published)))
     }
 
     /// Rows that are bad for a reason which their own values do not show.
@@ -127,7 +162,11 @@ impl Scorer {
         }
         if let Some(rows) = self.duplicates.get(&whole.chunk) {
             let key = self.job.keys.first().map_or("", String::as_str);
-            known.extend(rows.iter().map(|&row| BadRow::new(row, Reason::DuplicateKey, key)));
+            let rows = match &self.rescore {
+                Some(rescore) => rescore.picked(whole.chunk, rows),
+                None => rows.clone(),
+            };
+            known.extend(rows.into_iter().map(|row| BadRow::new(row, Reason::DuplicateKey, key)));
         }
         Ok(known)
     }

@@ -69,6 +69,20 @@ pub struct InputSpec {
     /// Further columns that travel to the output as they are.
     #[serde(default)]
     pub passthrough: Vec<String>,
+    /// What happens when the input has files and no rows.
+    #[serde(default)]
+    pub on_empty: OnEmpty,
+}
+
+/// What happens when the input has files and no rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEmpty {
+    /// A partition without rows is published, so that readers can tell an empty day from a missing one.
+    #[default]
+    PublishEmpty,
+    /// The run fails with exit code 14, since the input is not ready.
+    Fail,
 }
 
 /// The model that scores.

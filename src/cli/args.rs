@@ -56,6 +56,8 @@ pub(super) enum Command {
     Plan(JobArgs),
     /// Shows what was published
     Runs(RunsArgs),
+    /// Shows rejected rows
+    Rejects(RejectsArgs),
     /// Compares what readers see of a date with what was decided
     Verify(VerifyDateArgs),
     /// Removes what no run will ask for again from the state folder
@@ -110,6 +112,9 @@ pub(super) struct RunArgs {
     /// Scores and publishes again what is published already
     #[arg(long)]
     pub(super) force: bool,
+    /// Scores again only the rows that were rejected, and publishes them together with those that are published
+    #[arg(long, conflicts_with = "force")]
+    pub(super) only_rejected: bool,
     /// Scores one of N parts of the date; the process that finds all parts finished publishes
     #[arg(long, value_name = "I/N", value_parser = shard, env = "BATCH_INFER_SHARD")]
     pub(super) shard: Option<Shard>,
@@ -174,6 +179,33 @@ pub(super) struct RunsShowArgs {
     /// The publication; without it the one that readers see
     #[arg(long, value_name = "N")]
     pub(super) seq: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsArgs {
+    #[command(subcommand)]
+    pub(super) command: RejectsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RejectsCommand {
+    /// Shows the rejected rows of a date: key, file, row, reason, column and message
+    Show(RejectsShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsShowArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The date
+    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: NaiveDate,
+    /// The plan, or the beginning of its name; without it the newest that rejected rows
+    #[arg(long, value_name = "PLAN")]
+    pub(super) plan: Option<String>,
+    /// Rows to show
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) most: usize,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<ExitCode, Error> 
     let job = context.job(&args.job.file, args.job.date)?;
     let options = Options {
         force: args.force,
+        only_rejected: args.only_rejected,
         shard: shard(args.shard, &settings)?,
         allow_nonatomic_replace: args.allow_nonatomic_replace,
     };

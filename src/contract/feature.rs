@@ -164,6 +164,18 @@ impl Feature {
         }
     }
 
+    /// Whether a null is no bad row; `imputing` says whether the job lets the contract's stand-in take its place.
+    pub fn takes_nulls(&self, imputing: bool) -> bool {
+        match self {
+            // A null is a value that is not in the vocabulary.
+            Self::Categorical(_) => true,
+            Self::Numeric(numeric) => numeric.impute.is_some() || imputing,
+            Self::Text(_) => imputing,
+            // There is no value that could stand for one that is handed over as it is.
+            Self::Vector(_) | Self::Raw(_) => false,
+        }
+    }
+
     /// Elements that the feature adds to a row of a tensor.
     pub fn width(&self) -> usize {
         match self {

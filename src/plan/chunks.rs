@@ -56,6 +56,53 @@ pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
     cutter.chunks
 }
 
+/// Cuts every row of the files into chunks of just these numbers of rows, in order.
+pub(super) fn cut_at(files: &[InputFile], pieces: &[usize]) -> Vec<Chunk> {
+    let mut groups = files.iter().enumerate().flat_map(|(file, input)| {
+        let mut first_row = 0;
+        (0..input.row_groups()).map(move |row_group| {
+            let rows = input.row_group_rows(row_group);
+            let span = Span {
+                file,
+                row_group,
+                rows: 0..rows,
+                first_row,
+            };
+            first_row += rows as u64;
+            span
+        })
+    });
+    let mut rest: Option<Span> = None;
+    let chunks = pieces.iter().enumerate().map(|(number, &rows)| {
+        let mut spans = Vec::new();
+        let mut missing = rows;
+        while missing > 0 {
+            let Some(mut span) = rest.take().or_else(|| groups.next()) else {
+                break;
+            };
+            let taken = missing.min(span.rows.len());
+            missing -= taken;
+            let start = span.rows.start;
+            let head = Span {
+                rows: start..start + taken,
+                ..span.clone()
+            };
+            span.rows.start += taken;
+            span.first_row += taken as u64;
+            if taken > 0 {
+                spans.push(head);
+            }
+            rest = Some(span).filter(|span| !span.rows.is_empty());
+        }
+        Chunk {
+            id: ChunkId(number),
+            spans,
+            rows,
+        }
+    });
+    chunks.collect()
+}
+
 /// Equal pieces of a row group, each at most `chunk_rows` rows unless the row group is only a little larger.
 fn pieces(rows: usize, chunk_rows: usize, divisible: bool) -> Vec<Range<usize>> {
     // One piece of up to one and a half times the size is better than two small ones.

@@ -123,12 +123,7 @@ impl Screen {
     fn feature(&mut self, index: usize, feature: &Feature, greatest: f64) -> Result<(), ArrowError> {
         let name = feature.name();
         match feature {
-            // A null is a value that is not in the vocabulary.
-            Feature::Categorical(_) => Ok(()),
-            Feature::Text(_) => {
-                self.required(index, name);
-                Ok(())
-            }
+            Feature::Categorical(_) | Feature::Text(_) => {}
             Feature::Numeric(numeric) => {
                 self.finite(index, name, greatest, true)?;
                 if numeric.log1p {
@@ -137,33 +132,22 @@ impl Screen {
                 if let Some(range) = numeric.range {
                     self.within(index, name, range, true)?;
                 }
-                if numeric.impute.is_none() {
-                    self.required(index, name);
-                }
-                Ok(())
             }
-            // There is no value that could stand for one that is handed over as it is.
             Feature::Raw(raw) => {
                 self.finite(index, name, greatest, false)?;
                 if let Some(range) = raw.range {
                     self.within(index, name, range, false)?;
                 }
-                self.nulls(index, Reason::NullFeature, name);
-                Ok(())
             }
             Feature::Vector(vector) => {
-                self.nulls(index, Reason::NullFeature, name);
-                self.bad
-                    .extend(lists::judge(&self.columns[index], vector.width, greatest, name));
-                Ok(())
+                let bad = lists::judge(&self.columns[index], vector.width, greatest, name);
+                self.bad.extend(bad);
             }
         }
-    }
-
-    fn required(&mut self, index: usize, name: &str) {
-        if self.actions.null_feature != Action::Impute {
+        if !feature.takes_nulls(self.actions.null_feature == Action::Impute) {
             self.nulls(index, Reason::NullFeature, name);
         }
+        Ok(())
     }
 
     fn nulls(&mut self, index: usize, reason: Reason, name: &str) {

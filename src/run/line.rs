@@ -107,6 +107,7 @@ impl<'a> Line<'a> {
                     Batches::InOrder
                 },
                 duplicates,
+                rescore: ready.rescore,
                 evidence: Evidence::default(),
                 clock: Arc::clone(&around.clock),
             }),
@@ -163,7 +164,13 @@ impl<'a> Line<'a> {
                 }
                 return Err(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.tally = tally;
+                if error.exit() == ExitCode::BadRows {
+                    self.keep_rejects(around)?;
+                }
+                return Err(error);
+            }
         }
         self.tally = tally;
         self.publish(spool, around)
@@ -198,10 +205,11 @@ impl<'a> Line<'a> {
     fn publish(mut self, spool: Spool, around: &Surroundings<'_>) -> Result<Outcome, Error> {
         around.monitor.hear(&Event::Publishing);
         let publishing = around.clock.monotonic();
+        let rejects = self.keep_rejects(around)?;
+        self.tally.model_works()?;
         self.tally
             .share_within_budget(&self.job.rows, self.claim.record.total_rows)?;
         around.shutdown.go_on()?;
-        let rejects = self.keep_rejects(around)?;
         let assembled = spool.finish()?;
         let Claim { opened, record, .. } = self.claim.clone();
         let mut report = None;
@@ -227,7 +235,8 @@ impl<'a> Line<'a> {
         Ok(Outcome::Published(report.expect("what is published has been reported")))
     }
 
-    /// Keeps the rejected rows before anything is committed, so that published data never lacks them.
+    /// Keeps the rejected rows before anything is committed, so that published data never lacks them; and when there are too many of them,
+    /// so that it can be seen which.
     fn keep_rejects(&self, around: &Surroundings<'_>) -> Result<Option<String>, Error> {
         let Some(bytes) = rejects::encode(&self.tally.rejects)? else {
             return Ok(None);

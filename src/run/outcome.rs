@@ -41,6 +41,8 @@ pub enum Verdict {
     AlreadyPublished,
     /// Another process works at it, and the settings say to skip then.
     Skipped,
+    /// No row of what is published was rejected.
+    NothingRejected,
     /// Its shard is done, and others are not yet.
     ShardDone,
 }
@@ -57,6 +59,7 @@ impl Notice {
                     .map_or(String::new(), |seq| format!(" (publication {seq}{rows})"));
                 format!("{job} for {date}: already published in {output}{number}; nothing to do\n")
             }
+            Verdict::NothingRejected => format!("{job} for {date}: no row was rejected; nothing to do\n"),
             Verdict::Skipped => format!("{job} for {date}: another process works on it; skipped\n"),
             Verdict::ShardDone => format!("{job} for {date}: this shard is done, others are not yet\n"),
         }

@@ -8,6 +8,7 @@ use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
+use crate::rescore::Rescore;
 use crate::settings::Settings;
 use crate::storage::Place;
 use crate::validate::Job;
@@ -28,6 +29,8 @@ pub struct Ready {
     pub plan: Plan,
     /// The plan's identity, whichever time it is done.
     pub base_id: String,
+    /// What is published already, where only rejected rows are scored.
+    pub rescore: Option<Rescore>,
 }
 
 /// Reads the model version and the input's footers, and compares them.
@@ -42,6 +45,7 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
         artifact,
         preprocessor,
         plan,
+        rescore: None,
     })
 }
 

@@ -85,15 +85,6 @@ pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelEr
             ..BadRow::new(prepared.place(*row), Reason::ModelError, "")
         }));
     }
-    if bad.len() == prepared.rows()
-        && !pass.evidence.is_there()
-        && let Some(first) = bad.first()
-    {
-        return Err(ModelError::Always {
-            tries: bad.len(),
-            reason: first.message.clone().unwrap_or_default(),
-        });
-    }
     bad.sort_by_key(|bad| bad.row);
     let is_cut_short = batches.iter().any(|batch| batch.is_cut_short);
     let outputs = contract.outputs.iter().enumerate().map(|(position, output)| {

@@ -4,7 +4,7 @@
 //! fail: for one bad row among n, at most log2(n) of them after the first.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::ArrayRef;
 
@@ -13,19 +13,30 @@ use crate::infer::ModelError;
 /// Passes that may fail before one has succeeded. A model that throws on everything is at fault itself, and is not tried on each row.
 const MOST_FAILURES: usize = 32;
 
+/// Rows of a batch, far apart, that are tried before the model is said to be at fault: bad rows stand together more often than not.
+const SAMPLE: usize = 16;
+
 /// Whether the model has given results for rows of this run; shared by all threads.
 #[derive(Debug, Default)]
-pub struct Evidence(AtomicBool);
+pub struct Evidence {
+    works: AtomicBool,
+    failures: AtomicUsize,
+}
 
 impl Evidence {
     /// The model has given results.
     pub(super) fn works(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.works.store(true, Ordering::Relaxed);
     }
 
     /// Whether it has ever.
     pub(super) fn is_there(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.works.load(Ordering::Relaxed)
+    }
+
+    /// A pass has failed. So many have by now.
+    fn failed(&self) -> usize {
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -52,9 +63,10 @@ pub(super) fn isolate(
         run,
         evidence,
         tolerated,
-        failures: 1,
+        batch: rows.clone(),
         found: Isolated::default(),
     };
+    search.doubt(&error)?;
     search.halve(rows, error)?;
     Ok(search.found)
 }
@@ -63,7 +75,7 @@ struct Search<'a> {
     run: &'a dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError>,
     evidence: &'a Evidence,
     tolerated: u64,
-    failures: usize,
+    batch: Range<usize>,
     found: Isolated,
 }
 
@@ -99,18 +111,44 @@ impl Search<'_> {
                 Ok(true)
             }
             Err(error) if error.is_thrown() => {
-                self.failures += 1;
-                if self.failures >= MOST_FAILURES && !self.evidence.is_there() {
-                    return Err(ModelError::Always {
-                        tries: self.failures,
-                        reason: error.reason(),
-                    });
-                }
+                self.doubt(&error)?;
                 self.halve(rows, error)?;
                 Ok(false)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Counts a pass that failed. An error when the model is at fault and not the rows.
+    fn doubt(&self, error: &ModelError) -> Result<(), ModelError> {
+        let tries = self.evidence.failed();
+        if tries < MOST_FAILURES || self.evidence.is_there() || self.takes_any()? {
+            return Ok(());
+        }
+        Err(ModelError::Always {
+            tries,
+            reason: error.reason(),
+        })
+    }
+
+    /// Whether the model takes any of some rows of the batch that stand far apart.
+    fn takes_any(&self) -> Result<bool, ModelError> {
+        let rows = self.batch.len();
+        if rows < SAMPLE {
+            return Ok(false);
+        }
+        for place in 0..SAMPLE {
+            let row = self.batch.start + place * rows / SAMPLE;
+            match (self.run)(&(row..row + 1)) {
+                Ok(_) => {
+                    self.evidence.works();
+                    return Ok(true);
+                }
+                Err(error) if error.is_thrown() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -190,7 +228,14 @@ mod tests {
         let all: Vec<_> = (0..100_000).collect();
         let (found, failures) = search(all.len(), &all, 1_000_000);
         assert!(matches!(found, Err(ModelError::Always { .. })));
-        assert!(failures < MOST_FAILURES);
+        assert!(failures < MOST_FAILURES + SAMPLE);
+    }
+
+    #[test]
+    fn many_bad_rows_at_the_beginning_are_no_fault_of_the_model() {
+        let bad: Vec<_> = (0..100).collect();
+        let (found, _) = search(1_024, &bad, 1_000);
+        assert_eq!(found.unwrap().bad.len(), 100);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod models;
 mod object_store;
+mod rows;
 mod run_local;
 mod shipped_files;
 mod state;
