@@ -267,7 +267,7 @@ impl Seam for PlanError {
             Self::Footer { .. } => Some("the file is truncated, still being written, or not Parquet".to_owned()),
             Self::Storage(error) => error.hint(),
             Self::Nulls { .. } => Some(
-                "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.NULL_FEATURE = \"reject\""
+                "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""
                     .to_owned(),
             ),
             Self::Pattern { .. } | Self::Schema { .. } => None,

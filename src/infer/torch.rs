@@ -150,10 +150,16 @@ fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
 /// The line of a C++ stack trace that says what is wrong.
 fn short(error: &TchError) -> String {
     let text = error.to_string();
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said = lines().find(|line| line.starts_with("RuntimeError:") || line.starts_with("torch.jit.Error:"));
-    let said = said.or_else(|| lines().next()).unwrap_or("no message");
-    said.trim_start_matches("RuntimeError: ").to_owned()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.clone().next().unwrap_or("no message");
+    // What an operator says stands before the trace, what the model itself raises behind it.
+    let said = lines.find_map(|line| {
+        let (kind, said) = line.split_once(": ")?;
+        let kind = kind.rsplit('.').next()?;
+        let is_kind = !kind.contains(' ') && (kind.ends_with("Error") || kind.ends_with("Exception"));
+        is_kind.then_some(if kind == "RuntimeError" { said } else { line })
+    });
+    said.unwrap_or(first).to_owned()
 }
 
 /// What `forward()` returned, taken apart.

@@ -20,7 +20,7 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
     let mut found = Vec::new();
     for (name, reason) in strict {
         let counts: Vec<_> = footers.iter().map(|footer| (footer, counted(footer, name))).collect();
-        let all = counts.iter().map(|(_, nulls)| nulls).sum();
+        let all: u64 = counts.iter().map(|(_, nulls)| nulls).sum();
         let Some(expected) = tolerated(&job.rows, reason, all) else {
             continue;
         };
@@ -29,7 +29,7 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
             file: footer.file.name.clone(),
             column: name.to_owned(),
             expected: expected.clone(),
-            found: format!("{nulls}, by its footer"),
+            found: format!("{nulls} of {all} nulls, by the footers"),
             rule: Rule::Nulls,
             hint: None,
         }));
@@ -40,9 +40,10 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
 /// What the job tolerates, in words, if that is less than there is.
 fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
     match rows.on.action(reason) {
-        Action::Reject if nulls > rows.max_bad_rows => {
-            Some(format!("at most {} nulls (max_bad_rows)", rows.max_bad_rows))
-        }
+        Action::Reject if nulls > rows.max_bad_rows => Some(format!(
+            "no more than are tolerated ({reason} = \"reject\", max_bad_rows = {})",
+            rows.max_bad_rows
+        )),
         Action::Fail if nulls > 0 => Some(format!("no nulls ({reason} = \"fail\")")),
         _ => None,
     }
