@@ -14,8 +14,6 @@ mod publication;
 mod ready;
 mod record;
 mod shard;
-#[cfg(test)]
-mod simulation;
 mod stop;
 
 use std::sync::Arc;
@@ -224,3 +222,6 @@ fn stop_after_max_runtime(around: &Surroundings<'_>) {
         });
     }
 }
+
+#[cfg(test)]
+mod simulation;

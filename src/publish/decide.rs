@@ -62,6 +62,11 @@ impl Standing {
         self.log.newest_commit().filter(|commit| commit.n > self.shown.seq())
     }
 
+    /// The newest commit that readers see, or have seen.
+    pub fn visible(&self) -> Option<&Commit> {
+        self.log.commits().rev().find(|commit| commit.n <= self.shown.seq())
+    }
+
     /// The visible commit that makes this run superfluous: the same plan is the last word, or the run's own intention is fulfilled.
     pub fn settled(&self, plan_id: &str, run_key: &str) -> Option<&Commit> {
         let newest = self.log.newest_commit()?;
