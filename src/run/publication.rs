@@ -24,7 +24,16 @@ impl Desk {
         let shown = self.showing.show(&self.date, &self.partition, &commit, assembled);
         let replaced = match stop.after(shown).await? {
             Visible::Ours { replaced } => replaced,
-            Visible::Newer(stamp) if stamp.plan_id == plan.plan_id => return Ok(None),
+            Visible::Newer(stamp) if stamp.plan_id == plan.plan_id => {
+                // Of several files, one that is newer does not say that readers see the others.
+                let seq = stamp.seq;
+                let whole = self.standing().await?.shown.seq() >= seq;
+                return if whole {
+                    Ok(None)
+                } else {
+                    Err(PublishError::Decided { seq }.into())
+                };
+            }
             Visible::Newer(_) => return Err(RunError::Superseded.into()),
         };
         let report = report(&commit, replaced);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::fault::Faults;
 use super::fence::Fence;
 use super::judge::{Judge, visible};
-use super::process::{Ending, Process, RETENTION};
+use super::process::{Ending, Process, RETENTION, name};
 use super::schedule::{Actor, Errand, Schedule, Task};
 use super::tally::Tally;
 use super::work;
@@ -213,7 +213,7 @@ impl Play {
             let mut world = self.world.lock();
             world.tell(|| format!("p{number} begins: {:?}", actor.task));
             let key = match &actor.task {
-                Task::Run(errand) => Some(errand.key.clone().unwrap_or_else(|| format!("process-{number:03}"))),
+                Task::Run(errand) => Some(errand.key.clone().unwrap_or_else(|| name(number))),
                 Task::Repair => Some(String::new()),
                 Task::Collect => {
                     // What was there is old by then, or not.

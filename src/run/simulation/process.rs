@@ -51,6 +51,11 @@ pub(super) enum Ending {
     Collected,
 }
 
+/// What a process is called in records.
+pub(super) fn name(number: usize) -> String {
+    format!("process-{number:03}")
+}
+
 /// Memory where the system has it as a folder: files in the making are synced.
 static SPOOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
@@ -104,7 +109,7 @@ impl Process {
             job: "p".to_owned(),
             date,
         };
-        let id = format!("process-{:03}", self.number);
+        let id = name(self.number);
         Desk {
             date: DateFolder::new(&state, "p", date),
             partition: Partition::new(dataset.join(&format!("date={date}")), owner, false),
