@@ -350,7 +350,8 @@ async fn probes(state: &Place, age: Age) -> Result<Vec<Object>, StorageError> {
 }
 
 async fn remove(objects: &[Object]) -> Result<(), StorageError> {
-    let removals = stream::iter(objects).map(|object| object.place.remove());
+    let places: Vec<_> = objects.iter().map(|object| object.place.clone()).collect();
+    let removals = stream::iter(places).map(|place| async move { place.remove().await });
     removals.buffer_unordered(CONCURRENT_REMOVALS).try_collect().await
 }
 

@@ -15,8 +15,6 @@ mod ready;
 mod record;
 mod rescore;
 mod shard;
-#[cfg(test)]
-mod simulation;
 mod stop;
 
 use std::sync::Arc;
@@ -232,3 +230,6 @@ fn stop_after_max_runtime(around: &Surroundings<'_>) {
         });
     }
 }
+
+#[cfg(test)]
+mod simulation;

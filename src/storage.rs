@@ -355,29 +355,6 @@ impl Place {
     }
 }
 
-#[cfg(test)]
-impl Place {
-    /// A bucket that a test made, and its clock.
-    pub(crate) fn made<S: ObjectStore + MultipartStore>(store: S, clock: Arc<dyn Clock>, location: Location) -> Self {
-        let store = Arc::new(store);
-        let Location::S3 { prefix, .. } = &location else {
-            panic!("a bucket has a name");
-        };
-        Self {
-            path: Path::from(prefix.as_str()),
-            door: Arc::new(Door {
-                reads: store.clone(),
-                writes: store.clone(),
-                control: store.clone(),
-                pieces: Some(store),
-                conditions: Conditions::default(),
-                clock,
-            }),
-            location,
-        }
-    }
-}
-
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door")
@@ -402,4 +379,27 @@ fn decoded(path: &Path) -> PathBuf {
         |_| PathBuf::from(path.as_ref()),
         |path| path.strip_prefix("/").map(FilePath::to_owned).unwrap_or(path),
     )
+}
+
+#[cfg(test)]
+impl Place {
+    /// A bucket that a test made, and its clock.
+    pub(crate) fn made<S: ObjectStore + MultipartStore>(store: S, clock: Arc<dyn Clock>, location: Location) -> Self {
+        let store = Arc::new(store);
+        let Location::S3 { prefix, .. } = &location else {
+            panic!("a bucket has a name");
+        };
+        Self {
+            path: Path::from(prefix.as_str()),
+            door: Arc::new(Door {
+                reads: store.clone(),
+                writes: store.clone(),
+                control: store.clone(),
+                pieces: Some(store),
+                conditions: Conditions::default(),
+                clock,
+            }),
+            location,
+        }
+    }
 }

@@ -62,12 +62,28 @@ impl Standing {
         self.log.newest_commit().filter(|commit| commit.n > self.shown.seq())
     }
 
+    /// The newest commit that readers see, or have seen.
+    pub fn visible(&self) -> Option<&Commit> {
+        self.log.commits().rev().find(|commit| commit.n <= self.shown.seq())
+    }
+
     /// The visible commit that makes this run superfluous: the same plan is the last word, or the run's own intention is fulfilled.
     pub fn settled(&self, plan_id: &str, run_key: &str) -> Option<&Commit> {
         let newest = self.log.newest_commit()?;
-        let last_word = newest.n == self.log.head() && newest.plan_id == plan_id;
-        let fulfilled = last_word || newest.run_key == run_key;
+        let fulfilled = self.is_last_word(newest, plan_id) || newest.run_key == run_key;
         (fulfilled && self.shows(newest)).then_some(newest)
+    }
+
+    /// True when readers see a plan, and nobody has wanted another since.
+    pub fn is_published(&self, plan_id: &str) -> bool {
+        let newest = self.log.newest_commit();
+        newest.is_some_and(|newest| self.is_last_word(newest, plan_id) && self.shows(newest))
+    }
+
+    /// True when this commit is of that plan, and so is whatever was opened since.
+    fn is_last_word(&self, commit: &Commit, plan_id: &str) -> bool {
+        let mut since = self.log.since(commit.n);
+        commit.plan_id == plan_id && since.all(|entry| entry.is_some_and(|entry| entry.plan_id() == plan_id))
     }
 
     /// True when this intention was fulfilled and somebody has committed after it: it is old, and must not count as a new one.

@@ -165,6 +165,11 @@ impl Log {
         self.entries.iter().filter_map(|(n, entry)| Some((*n, entry.as_ref()?)))
     }
 
+    /// Every record above a number; `None` for one that cannot be read.
+    pub fn since(&self, number: u64) -> impl Iterator<Item = Option<&Entry>> {
+        self.entries.range(number + 1..).map(|(_, entry)| entry.as_ref())
+    }
+
     /// Commits, oldest first.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = &Commit> {
         self.entries().filter_map(|(_, entry)| match entry {

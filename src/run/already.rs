@@ -30,7 +30,7 @@ impl Desk {
     /// What is published now, by whoever it was.
     pub(super) async fn published(&self) -> Result<Notice, PublishError> {
         let standing = self.standing().await?;
-        match standing.log.newest_commit() {
+        match standing.visible() {
             Some(commit) => self.complete(&standing, commit).await,
             None => Ok(self.notice(Verdict::AlreadyPublished)),
         }

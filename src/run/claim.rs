@@ -106,9 +106,6 @@ impl<'a> Claim<'a> {
 
     /// True when another process has published this plan meanwhile.
     pub(super) async fn is_published(&self) -> Result<bool, PublishError> {
-        let standing = self.desk.standing().await?;
-        let newest = standing.log.newest_commit();
-        let ours = newest.filter(|commit| commit.n > self.opened.n && commit.plan_id == self.record.plan_id);
-        Ok(ours.is_some_and(|commit| standing.shows(commit)))
+        Ok(self.desk.standing().await?.is_published(&self.record.plan_id))
     }
 }

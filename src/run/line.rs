@@ -230,9 +230,14 @@ impl<'a> Line<'a> {
                 report = Some(Box::new(made));
                 value
             });
-        around.wait_through(published)?;
-        around.monitor.hear(&Event::Finished);
-        Ok(Outcome::Published(report.expect("what is published has been reported")))
+        let published = around.wait_through(published)?;
+        match published.and(report) {
+            Some(report) => {
+                around.monitor.hear(&Event::Finished);
+                Ok(Outcome::Published(report))
+            }
+            None => super::published(self.desk, around),
+        }
     }
 
     /// Keeps the rejected rows before anything is committed, so that published data never lacks them; and when there are too many of them,

@@ -8,7 +8,8 @@ use crate::publish::{self, Assembled, PublishError, Shown, Standing, Visible};
 use crate::records::{Commit, FORM, Open, PlanRecord, PublishedRecord};
 
 impl Desk {
-    /// Decides that these files are what readers see, shows them, and keeps the record with the report that is made then.
+    /// Decides that these files are what readers see, shows them, and keeps the record with the report that is made then. `None`: before
+    /// readers could see them, another process has published the same plan under a later number.
     pub async fn publish(
         &self,
         plan: &PlanRecord,
@@ -16,33 +17,48 @@ impl Desk {
         assembled: Assembled,
         stop: &Stop<'_>,
         report: impl FnOnce(&Commit, Option<u64>) -> Value,
-    ) -> Result<Commit, Error> {
+    ) -> Result<Option<Commit>, Error> {
         let fences = self.showing.fences;
         let decided = publish::commit(&self.date, plan, opened, assembled, &self.holder.id, fences);
         let (commit, assembled) = stop.or(decided).await?;
         let shown = self.showing.show(&self.date, &self.partition, &commit, assembled);
         let replaced = match stop.after(shown).await? {
-            Visible::Ours { replaced, .. } => replaced,
-            Visible::Newer(stamp) if stamp.plan_id == plan.plan_id => None,
+            Visible::Ours { replaced } => replaced,
+            Visible::Newer(stamp) if stamp.plan_id == plan.plan_id => {
+                // Of several files, one that is newer does not say that readers see the others.
+                let seq = stamp.seq;
+                let whole = self.standing().await?.shown.seq() >= seq;
+                return if whole {
+                    Ok(None)
+                } else {
+                    Err(PublishError::Decided { seq }.into())
+                };
+            }
             Visible::Newer(_) => return Err(RunError::Superseded.into()),
         };
         let report = report(&commit, replaced);
         stop.after(self.keep_record(&commit, replaced, report)).await?;
-        Ok(commit)
+        Ok(Some(commit))
     }
 
     /// Brings to its end what another process had decided. The number of the commit if that cannot be done any more.
     pub async fn roll_forward(&self) -> Result<Option<u64>, PublishError> {
-        let standing = self.standing().await?;
-        let Some(commit) = standing.pending() else {
-            return Ok(None);
-        };
-        match publish::roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool).await? {
-            None => Ok(Some(commit.n)),
-            Some(Visible::Newer(_)) => Ok(None),
-            Some(Visible::Ours { replaced, .. }) => {
-                self.keep_record(commit, replaced, Value::Null).await?;
-                Ok(None)
+        loop {
+            let standing = self.standing().await?;
+            let Some(commit) = standing.pending() else {
+                return Ok(None);
+            };
+            match publish::roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool).await {
+                Ok(None) => return Ok(Some(commit.n)),
+                Ok(Some(Visible::Newer(_))) => return Ok(None),
+                Ok(Some(Visible::Ours { replaced })) => {
+                    self.keep_record(commit, replaced, Value::Null).await?;
+                    return Ok(None);
+                }
+                // Something else has been decided meanwhile, and it is not this run that was superseded: now that is to be shown.
+                Err(PublishError::Superseded { .. }) => {}
+                Err(PublishError::Decided { seq }) if seq > commit.n => {}
+                Err(error) => return Err(error),
             }
         }
     }

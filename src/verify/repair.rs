@@ -114,7 +114,7 @@ fn again(desk: &Desk, around: &Surroundings<'_>) -> Result<Option<Commit>, Error
     let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, None))?;
     let stop = around.stop();
     let published = desk.publish(&plan, &opened, assembled, &stop, |_, _| Value::Null);
-    around.wait_through(published).map(Some)
+    around.wait_through(published)
 }
 
 /// Writes the record and the marker of what is visible, where they are missing or wrong.
