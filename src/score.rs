@@ -14,7 +14,7 @@ use arrow::error::ArrowError;
 pub use forward::{Batches, forward};
 
 use crate::batch::{BadRow, FeatureBatch, Part, Predictions, Stage, StageTimes};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
@@ -22,9 +22,9 @@ use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
 use crate::preprocess::{Preprocessor, screen};
-use crate::read::{self, ChunkBytes};
+use crate::read::{self, ChunkBytes, ReadError, Tolerance};
 use crate::rejects;
-use crate::spec::{Action, Reason};
+use crate::spec::{Action, OnCorruptFile, Reason};
 use crate::validate::Job;
 use crate::write;
 
@@ -44,20 +44,40 @@ pub struct Scorer {
     pub batch_rows: usize,
     /// Who runs the batches of a chunk.
     pub batches: Batches,
+    /// Bytes that a chunk may take once decoded.
+    pub max_decoded: u64,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
+/// Whether a chunk's bytes will be fetched again when they cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// They will.
+    First,
+    /// They were.
+    Last,
+}
+
 impl Scorer {
-    /// Scores a chunk.
-    pub fn score(&self, bytes: ChunkBytes) -> Result<Part, Error> {
+    /// Decodes a chunk. Rows may be lost only at the last attempt: before it, the bytes may be damaged and the file not.
+    pub fn decode(&self, bytes: ChunkBytes, attempt: Attempt) -> Result<(FeatureBatch, Elapsed), ReadError> {
+        let may_lose = attempt == Attempt::Last && self.job.on_corrupt_file == OnCorruptFile::Reject;
+        let tolerance = Tolerance {
+            most_bytes: self.max_decoded,
+            lost_rows: if may_lose { self.job.rows.max_bad_rows } else { 0 },
+        };
+        let decoding = Stopwatch::start(self.clock.as_ref());
+        let batch = read::decode(&self.plan, bytes, tolerance)?;
+        Ok((batch, decoding.stop()))
+    }
+
+    /// Scores a chunk that has been decoded.
+    pub fn score(&self, batch: FeatureBatch, decoding: Elapsed) -> Result<Part, Error> {
         let mut stages = StageTimes::default();
         let clock = self.clock.as_ref();
         let contract = self.preprocessor.contract();
-
-        let decoding = Stopwatch::start(clock);
-        let batch = read::decode(&self.plan, bytes)?;
-        stages.add(Stage::Decode, decoding.stop());
+        stages.add(Stage::Decode, decoding);
 
         let preparing = Stopwatch::start(clock);
         let chunk = batch.chunk;

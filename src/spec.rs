@@ -69,6 +69,20 @@ pub struct InputSpec {
     /// Further columns that travel to the output as they are.
     #[serde(default)]
     pub passthrough: Vec<String>,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    #[serde(default)]
+    pub on_corrupt_file: OnCorruptFile,
+}
+
+/// What happens when a file, or a part of it, cannot be decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorruptFile {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The rows of a damaged row group are rejected and count against the limits. A file whose footer is damaged is left out and reported.
+    Reject,
 }
 
 /// The model that scores.
@@ -200,6 +214,8 @@ impl RowActions {
             Reason::InfFeature => self.inf_feature,
             Reason::BadListLen => self.bad_list_len,
             Reason::NonfiniteOutput => self.nonfinite_output,
+            // `input.on_corrupt_file` has decided before there is such a row.
+            Reason::CorruptFile => Action::Reject,
         }
     }
 }
@@ -233,17 +249,20 @@ pub enum Reason {
     BadListLen,
     /// The model's result is infinite or not a number.
     NonfiniteOutput,
+    /// The row group cannot be decoded.
+    CorruptFile,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NullKey,
         Self::NullFeature,
         Self::NanFeature,
         Self::InfFeature,
         Self::BadListLen,
         Self::NonfiniteOutput,
+        Self::CorruptFile,
     ];
 
     /// The name in job files, rejects and reports.
@@ -255,6 +274,7 @@ impl Reason {
             Self::InfFeature => "INF_FEATURE",
             Self::BadListLen => "BAD_LIST_LEN",
             Self::NonfiniteOutput => "NONFINITE_OUTPUT",
+            Self::CorruptFile => "CORRUPT_FILE",
         }
     }
 
@@ -262,7 +282,7 @@ impl Reason {
     pub fn imputable(self) -> bool {
         match self {
             Self::NullFeature | Self::NanFeature | Self::InfFeature => true,
-            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput => false,
+            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput | Self::CorruptFile => false,
         }
     }
 }
@@ -317,6 +337,8 @@ mod tests {
     fn every_reason_is_a_key_of_the_table_of_actions() {
         let table = serde_json::to_value(RowActions::default()).unwrap();
         let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
+        // `input.on_corrupt_file` decides about that one.
+        keys.push(Reason::CorruptFile.name().to_owned());
         let mut names = Reason::ALL.map(|reason| reason.name().to_owned());
         keys.sort_unstable();
         names.sort_unstable();

@@ -13,7 +13,9 @@ use chrono::NaiveDate;
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
-use crate::spec::{Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnExisting, Reason, RowsSpec, VERSION};
+use crate::spec::{
+    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnExisting, Reason, RowsSpec, VERSION,
+};
 
 pub use columns::LineageColumns;
 pub use location::Location;
@@ -33,6 +35,8 @@ pub struct Job {
     pub keys: Vec<String>,
     /// Further columns that travel to the output.
     pub passthrough: Vec<String>,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    pub on_corrupt_file: OnCorruptFile,
     /// The model registry.
     pub registry: Location,
     /// Name of the model.
@@ -104,6 +108,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         input: places.input,
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
+        on_corrupt_file: spec.input.on_corrupt_file,
         registry,
         model_name: spec.model.name.clone(),
         model_version: spec.model.version.clone(),

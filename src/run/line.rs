@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::already::{self, keep_record};
 use super::gate::{gate, superseded};
-use super::ready::{device, limits, load};
+use super::ready::{device, limits, load, max_decoded};
 use super::record::{plan_record, settled_plan};
 use super::{Desk, Outcome, Ready, RunError, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, Stage};
@@ -134,6 +134,7 @@ impl<'a> Line<'a> {
                 } else {
                     Batches::InOrder
                 },
+                max_decoded: max_decoded(around.settings, limits),
                 clock: Arc::clone(&around.clock),
             }),
             record,
