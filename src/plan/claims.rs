@@ -211,12 +211,12 @@ mod tests {
     fn ends_of_a_file_are_told_apart() {
         let tail = |length: u32, magic: &[u8]| [&length.to_le_bytes(), magic].concat();
         assert_eq!(footer_length(b"PAR1", &tail(7, b"PAR1"), 100).unwrap(), 7);
-        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(7, b"PARE"), 100)), @"");
-        insta::assert_snapshot!(said(footer_length(b"PK\x03\x04", &tail(7, b"PAR1"), 100)), @"");
-        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(7, b"\0\0\0\0"), 100)), @"");
-        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(89, b"PAR1"), 100)), @"");
-        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(u32::MAX, b"PAR1"), 1 << 40)), @"");
-        insta::assert_snapshot!(said(footer_length(b"PA", b"R1", 4)), @"");
+        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(7, b"PARE"), 100)), @"has an encrypted footer (it ends with `PARE`), and encrypted files cannot be read");
+        insta::assert_snapshot!(said(footer_length(b"PK\x03\x04", &tail(7, b"PAR1"), 100)), @r"begins with `PK\x03\x04`, and a Parquet file begins with `PAR1`: it is something else");
+        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(7, b"\0\0\0\0"), 100)), @r"ends with `\x00\x00\x00\x00`, and a Parquet file ends with `PAR1`: it is cut off, still being written, or something else");
+        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(89, b"PAR1"), 100)), @"claims a footer of 89 bytes, and at most 88 are possible in its 100 bytes");
+        insta::assert_snapshot!(said(footer_length(b"PAR1", &tail(u32::MAX, b"PAR1"), 1 << 40)), @"claims a footer of 4294967295 bytes, and at most 67108864 are possible in its 1099511627776 bytes");
+        insta::assert_snapshot!(said(footer_length(b"PA", b"R1", 4)), @"is 4 bytes long, and the smallest Parquet file has 12");
     }
 
     #[test]
@@ -240,6 +240,6 @@ mod tests {
     fn footer_that_claims_many_row_groups_is_refused_before_they_are_read() {
         let mut footer = vec![0x49, 0xfc, 0xa1, 0x8d, 0x06];
         footer.extend([0; 200_000]);
-        insta::assert_snapshot!(said(outline(&footer)), @"");
+        insta::assert_snapshot!(said(outline(&footer)), @"has a damaged footer: it claims 100001 row groups, and at most 100000 are read");
     }
 }
