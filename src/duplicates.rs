@@ -15,13 +15,17 @@ use crate::digest::sha256_prefix;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::{Chunk, Plan};
-use crate::read::{self, ReadError};
+use crate::read::{self, ReadError, Tolerance};
 
 /// Chunks fetched at a time.
 const CONCURRENT: usize = 4;
 
 /// Rows whose key stands in an earlier row, by chunk, in order. Rows without a key are none of them.
-pub async fn find(plan: &Plan, keys: &[String]) -> Result<BTreeMap<ChunkId, Vec<usize>>, DuplicatesError> {
+pub async fn find(
+    plan: &Plan,
+    keys: &[String],
+    tolerance: Tolerance,
+) -> Result<BTreeMap<ChunkId, Vec<usize>>, DuplicatesError> {
     let plan = &plan.narrowed(keys);
     let mut fetches = stream::iter(&plan.chunks)
         .map(|chunk| fetch(plan, chunk))
@@ -29,7 +33,7 @@ pub async fn find(plan: &Plan, keys: &[String]) -> Result<BTreeMap<ChunkId, Vec<
     let mut seen = HashSet::new();
     let mut found = BTreeMap::new();
     while let Some(bytes) = fetches.next().await {
-        let batch = read::decode(plan, bytes?)?;
+        let batch = read::decode(plan, bytes?, tolerance)?;
         let rows = repeated(&batch, keys, &mut seen)?;
         if !rows.is_empty() {
             found.insert(batch.chunk, rows);

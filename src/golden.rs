@@ -42,6 +42,7 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         chunk: ChunkId(0),
         columns: columns.clone(),
         origins: Vec::new(),
+        lost: Vec::new(),
     };
     let batch = preprocessor.derive(batch)?;
     let prepared = preprocessor.prepare(&batch)?;

@@ -18,9 +18,11 @@ pub mod error;
 pub mod events;
 pub mod exit;
 pub mod failpoint;
+pub mod guard;
 pub mod machine;
 pub mod nonce;
 pub mod shutdown;
+pub mod thrift;
 
 // What is asked.
 pub mod document;

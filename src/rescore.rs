@@ -10,7 +10,7 @@ use arrow::compute::{cast, interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 
-use crate::batch::{BadRow, ChunkId, FeatureBatch, Origin};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::{Chunk, Plan};
@@ -92,10 +92,16 @@ impl Rescore {
                 rows: 1,
             }
         });
+        let place = |row: usize| rows.partition_point(|&rejected| rejected < row);
+        let lost = batch.lost.iter().map(|lost| Lost {
+            rows: place(lost.rows.start)..place(lost.rows.end),
+            message: lost.message.clone(),
+        });
         Ok(FeatureBatch {
             chunk: batch.chunk,
             columns: take_record_batch(&batch.columns, &UInt32Array::from_iter_values(indices))?,
             origins: origins.collect(),
+            lost: lost.collect(),
         })
     }
 

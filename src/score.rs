@@ -16,7 +16,7 @@ pub use forward::{Batches, Forwarded, Pass, forward};
 pub use isolate::Evidence;
 
 use crate::batch::{BadRow, ChunkId, FeatureBatch, Part, Predictions, Stage, StageTimes};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
@@ -24,10 +24,10 @@ use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
 use crate::preprocess::{Prepared, Preprocessor, Screened, screen};
-use crate::read::{self, ChunkBytes};
+use crate::read::{self, ChunkBytes, ReadError, Tolerance};
 use crate::rejects;
 use crate::rescore::{Rescore, RescoreError};
-use crate::spec::{Action, Reason};
+use crate::spec::{Action, OnCorruptFile, Reason};
 use crate::validate::Job;
 use crate::write;
 
@@ -53,6 +53,8 @@ pub struct Scorer {
     pub rescore: Option<Rescore>,
     /// Whether the model has given results in this run.
     pub evidence: Evidence,
+    /// Bytes that a chunk may take once decoded.
+    pub max_decoded: u64,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -66,23 +68,62 @@ pub struct Fetched {
     pub published: Option<ChunkBytes>,
 }
 
+/// What was decoded of a chunk.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Its input.
+    input: FeatureBatch,
+    /// Its rows that are published already, where only rejected rows are scored.
+    published: Option<RecordBatch>,
+    /// What it took.
+    took: Elapsed,
+}
+
+/// Whether a chunk's bytes will be fetched again when they cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// They will.
+    First,
+    /// They were.
+    Last,
+}
+
 /// Rows whose key stands in an earlier row of the input, by chunk, in order.
 pub type Duplicates = BTreeMap<ChunkId, Vec<usize>>;
 
 impl Scorer {
-    /// Scores a chunk.
-    pub fn score(&self, fetched: Fetched) -> Result<Part, Error> {
+    /// Decodes a chunk. Rows may be lost only at the last attempt: before it, the bytes may be damaged and the file not.
+    pub fn decode(&self, fetched: Fetched, attempt: Attempt) -> Result<Decoded, ReadError> {
+        let may_lose = attempt == Attempt::Last && self.job.on_corrupt_file == OnCorruptFile::Reject;
+        let strict = Tolerance::strict(self.max_decoded);
+        let tolerance = Tolerance {
+            lost_rows: if may_lose { self.job.rows.max_bad_rows } else { 0 },
+            ..strict
+        };
+        let decoding = Stopwatch::start(self.clock.as_ref());
+        let input = read::decode(&self.plan, fetched.input, tolerance)?;
+        let published = match self.rescore.as_ref().zip(fetched.published) {
+            Some((rescore, bytes)) => Some(read::decode(&rescore.published, bytes, strict)?.columns),
+            None => None,
+        };
+        Ok(Decoded {
+            input,
+            published,
+            took: decoding.stop(),
+        })
+    }
+
+    /// Scores a chunk that has been decoded.
+    pub fn score(&self, decoded: Decoded) -> Result<Part, Error> {
         let mut stages = StageTimes::default();
         let clock = self.clock.as_ref();
         let contract = self.preprocessor.contract();
-
-        let decoding = Stopwatch::start(clock);
-        let batch = read::decode(&self.plan, fetched.input)?;
-        let rows_in = batch.columns.num_rows();
-        let (batch, published) = self.only_rejected(batch, fetched.published)?;
-        stages.add(Stage::Decode, decoding.stop());
+        let Decoded { input, published, took } = decoded;
+        stages.add(Stage::Decode, took);
+        let rows_in = input.columns.num_rows();
 
         let preparing = Stopwatch::start(clock);
+        let batch = self.only_rejected(input, published.as_ref())?;
         let chunk = batch.chunk;
         let whole = self.preprocessor.derive(batch)?;
         let known = self.known(&whole)?;
@@ -139,19 +180,13 @@ impl Scorer {
         })
     }
 
-    /// The rows that are to be scored, and those that are published already, where the run is about rejected rows alone.
-    fn only_rejected(
-        &self,
-        batch: FeatureBatch,
-        published: Option<ChunkBytes>,
-    ) -> Result<(FeatureBatch, Option<RecordBatch>), Error> {
-        let Some((rescore, bytes)) = self.rescore.as_ref().zip(published) else {
-            return Ok((batch, None));
+    /// The rows that are to be scored: all, unless the run is about rejected rows alone.
+    fn only_rejected(&self, batch: FeatureBatch, published: Option<&RecordBatch>) -> Result<FeatureBatch, Error> {
+        let Some((rescore, published)) = self.rescore.as_ref().zip(published) else {
+            return Ok(batch);
         };
-        let published = read::decode(&rescore.published, bytes)?.columns;
-        rescore.compare(&batch, &published, &self.job.keys)?;
-        let batch = rescore.pick(&batch).map_err(RescoreError::Merge)?;
-        Ok((batch, Some(published)))
+        rescore.compare(&batch, published, &self.job.keys)?;
+        Ok(rescore.pick(&batch).map_err(RescoreError::Merge)?)
     }
 
     /// Rows that are bad for a reason which their own values do not show.

@@ -81,6 +81,8 @@ pub struct LineSettings {
     pub batch_rows: usize,
     /// Bytes for data in work; `None`: a share of the memory limit.
     pub memory: Option<u64>,
+    /// Bytes that a chunk may take once decoded; `None`: as many as are usual and in the memory for data.
+    pub max_decoded: Option<u64>,
 }
 
 /// How long a run may take, and which part of it this process does.

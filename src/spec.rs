@@ -72,6 +72,9 @@ pub struct InputSpec {
     /// What happens when the input has files and no rows.
     #[serde(default)]
     pub on_empty: OnEmpty,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    #[serde(default)]
+    pub on_corrupt_file: OnCorruptFile,
 }
 
 /// What happens when the input has files and no rows.
@@ -83,6 +86,17 @@ pub enum OnEmpty {
     PublishEmpty,
     /// The run fails with exit code 14, since the input is not ready.
     Fail,
+}
+
+/// What happens when a file, or a part of it, cannot be decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorruptFile {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The rows of a damaged row group are rejected and count against the limits. A file whose footer is damaged is left out and reported.
+    Reject,
 }
 
 /// The model that scores.
@@ -251,6 +265,8 @@ impl RowActions {
             Reason::NonfiniteOutput => self.nonfinite_output,
             Reason::DuplicateKey => self.duplicate_key.unwrap_or_default(),
             Reason::ModelError => self.model_error,
+            // `input.on_corrupt_file` has decided before there is such a row.
+            Reason::CorruptFile => Action::Reject,
         }
     }
 }
@@ -294,11 +310,13 @@ pub enum Reason {
     DuplicateKey,
     /// The model throws on the row by itself.
     ModelError,
+    /// The row group cannot be decoded.
+    CorruptFile,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NullKey,
         Self::NullFeature,
         Self::NanFeature,
@@ -310,6 +328,7 @@ impl Reason {
         Self::NonfiniteOutput,
         Self::DuplicateKey,
         Self::ModelError,
+        Self::CorruptFile,
     ];
 
     /// The name in job files, rejects and reports.
@@ -326,6 +345,7 @@ impl Reason {
             Self::NonfiniteOutput => "NONFINITE_OUTPUT",
             Self::DuplicateKey => "DUPLICATE_KEY",
             Self::ModelError => "MODEL_ERROR",
+            Self::CorruptFile => "CORRUPT_FILE",
         }
     }
 
@@ -343,6 +363,7 @@ impl Reason {
             Self::NonfiniteOutput => "the model's result is infinite or not a number",
             Self::DuplicateKey => "an earlier row has the same key",
             Self::ModelError => "the model throws on this row",
+            Self::CorruptFile => "the row group cannot be decoded",
         }
     }
 
@@ -355,7 +376,12 @@ impl Reason {
             | Self::CastOverflow
             | Self::OutOfRange
             | Self::UnknownCategory => true,
-            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput | Self::DuplicateKey | Self::ModelError => false,
+            Self::NullKey
+            | Self::BadListLen
+            | Self::NonfiniteOutput
+            | Self::DuplicateKey
+            | Self::ModelError
+            | Self::CorruptFile => false,
         }
     }
 }
@@ -410,6 +436,8 @@ mod tests {
     fn every_reason_is_a_key_of_the_table_of_actions() {
         let table = serde_json::to_value(RowActions::default()).unwrap();
         let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
+        // `input.on_corrupt_file` decides about that one.
+        keys.push(Reason::CorruptFile.name().to_owned());
         let mut names = Reason::ALL.map(|reason| reason.name().to_owned());
         keys.sort_unstable();
         names.sort_unstable();

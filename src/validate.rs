@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
 use crate::spec::{
-    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnEmpty, OnExisting, Reason, RowsSpec, VERSION,
+    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, Reason, RowsSpec, VERSION,
 };
 
 pub use columns::LineageColumns;
@@ -37,6 +37,8 @@ pub struct Job {
     pub passthrough: Vec<String>,
     /// What happens when there are no rows.
     pub on_empty: OnEmpty,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    pub on_corrupt_file: OnCorruptFile,
     /// The model registry.
     pub registry: Location,
     /// Name of the model.
@@ -109,6 +111,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
         on_empty: spec.input.on_empty,
+        on_corrupt_file: spec.input.on_corrupt_file,
         registry,
         model_name: spec.model.name.clone(),
         model_version: spec.model.version.clone(),

@@ -29,7 +29,19 @@ pub struct Span {
     pub first_row: u64,
 }
 
-/// Cuts every row of the files into chunks of about `chunk_rows` rows, in order.
+/// Bytes of a chunk once decoded, by what footers say. The same on every machine, since chunks are part of what a plan is.
+const CHUNK_BYTES: u64 = 256 << 20;
+
+/// Rows of a chunk however large they are: a footer that exaggerates must not make a chunk of each row.
+const FEWEST_ROWS: usize = 1_024;
+
+/// Rows of a chunk of that row group.
+pub(super) fn rows_of_chunk(file: &InputFile, row_group: usize, chunk_rows: usize) -> usize {
+    let fitting = usize::try_from(CHUNK_BYTES / file.row_bytes(row_group).max(1)).unwrap_or(usize::MAX);
+    fitting.max(FEWEST_ROWS).min(chunk_rows)
+}
+
+/// Cuts every row of the files into chunks of about `chunk_rows` rows, in order; of fewer where rows are large.
 pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
     let mut cutter = Cutter {
         chunk_rows,
@@ -41,7 +53,8 @@ pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
         let mut first_row = 0;
         for row_group in 0..input.row_groups() {
             let rows = input.row_group_rows(row_group);
-            for piece in pieces(rows, chunk_rows, input.divisible[row_group]) {
+            cutter.chunk_rows = rows_of_chunk(input, row_group, chunk_rows);
+            for piece in pieces(rows, cutter.chunk_rows, input.divisible[row_group]) {
                 cutter.take(Span {
                     file,
                     row_group,

@@ -37,7 +37,7 @@ pub fn features(
     let mut screen = Screen {
         actions,
         columns: batch.columns.columns().to_vec(),
-        bad: Vec::new(),
+        bad: batch.bad_from_the_start(),
     };
     let schema = batch.columns.schema();
     for key in keys {

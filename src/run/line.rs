@@ -6,7 +6,7 @@ use serde_json::Value;
 use tracing::info;
 
 use super::claim::{self, Claim, Intent};
-use super::ready::{device, limits, load};
+use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, Stage};
@@ -24,11 +24,12 @@ use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
 use crate::plan::Plan;
 use crate::publish::{self, Published, Spool, Stamp};
+use crate::read::Tolerance;
 use crate::records::Commit;
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
 use crate::score::{Batches, Duplicates, Evidence, Scorer};
-use crate::spec::Action;
+use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
 
 /// A run that scores.
@@ -79,8 +80,8 @@ impl<'a> Line<'a> {
             record.created_at,
             &record.run_id,
         )?;
-        let duplicates = duplicates(job, &ready.plan, around)?;
         let limits = limits(around);
+        let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let chunks = ready.plan.chunks.len();
         let batch_rows = match (around.settings.line.batch_rows, device) {
             (0, Device::Cpu) => infer::BATCH_ROWS,
@@ -109,6 +110,7 @@ impl<'a> Line<'a> {
                 duplicates,
                 rescore: ready.rescore,
                 evidence: Evidence::default(),
+                max_decoded: max_decoded(around.settings, limits),
                 clock: Arc::clone(&around.clock),
             }),
             claim,
@@ -313,11 +315,18 @@ impl<'a> Line<'a> {
 }
 
 /// Rows whose key stands in an earlier row, where the job asks for them.
-fn duplicates(job: &Job, plan: &Plan, around: &Surroundings<'_>) -> Result<Duplicates, Error> {
+fn duplicates(job: &Job, plan: &Plan, max_decoded: u64, around: &Surroundings<'_>) -> Result<Duplicates, Error> {
     let Some(action) = job.rows.on.duplicate_key else {
         return Ok(Duplicates::new());
     };
-    let found = around.wait(duplicates::find(plan, &job.keys))?;
+    let tolerance = Tolerance {
+        most_bytes: max_decoded,
+        lost_rows: match job.on_corrupt_file {
+            OnCorruptFile::Fail => 0,
+            OnCorruptFile::Reject => job.rows.max_bad_rows,
+        },
+    };
+    let found = around.wait(duplicates::find(plan, &job.keys, tolerance))?;
     match duplicates::first(plan, &found, &job.keys) {
         Some(first) if action != Action::Reject => Err(first.into()),
         _ => Ok(found),

@@ -1,5 +1,7 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
+use tracing::warn;
+
 use super::Surroundings;
 use crate::error::Error;
 use crate::infer::device::Device;
@@ -18,6 +20,9 @@ const MEMORY_SHARE: u64 = 4;
 
 /// Budget where the machine does not say how much memory it has.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// What a chunk may take once decoded: four times what the plan makes it.
+const MAX_DECODED: u64 = 1 << 30;
 
 /// A job whose model and input have been looked at, and nothing scored yet.
 pub struct Ready {
@@ -40,6 +45,9 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
     let input = Place::open(&job.input, &around.settings.storage)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
     let plan = around.wait(Plan::make(job, &input, &preprocessor, chunk_rows))?;
+    for file in &plan.corrupt {
+        warn!(file = file.name, "is left out: it {}", file.damage);
+    }
     Ok(Ready {
         base_id: fingerprint(job, &artifact, &plan),
         artifact,
@@ -86,6 +94,12 @@ pub fn limits(around: &Surroundings<'_>) -> Limits {
             .map_or(UNKNOWN_MEMORY, |limit| limit / MEMORY_SHARE),
     };
     Limits { threads, memory }
+}
+
+/// Bytes that a chunk may take once decoded.
+pub(super) fn max_decoded(settings: &Settings, limits: Limits) -> u64 {
+    let usual = MAX_DECODED.min(limits.memory);
+    settings.line.max_decoded.unwrap_or(usual)
 }
 
 fn chunk_rows(settings: &Settings, preprocessor: &Preprocessor) -> usize {
