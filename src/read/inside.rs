@@ -183,3 +183,44 @@ fn content(held: &Held, column: &ColumnChunkMetaData, page: &Page) -> Result<Byt
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::{exceeds, lengths};
+
+    #[test]
+    fn content_that_goes_on_behind_its_claim_is_found() {
+        let zeros = vec![0; 1 << 20];
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&zeros).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let mut brotli = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+        brotli.write_all(&zeros).unwrap();
+        let brotli = brotli.into_inner();
+        for most in [0, 100, 1 << 19] {
+            assert!(exceeds(flate2::read::MultiGzDecoder::new(&gzip[..]), most).unwrap());
+            assert!(exceeds(brotli::Decompressor::new(&brotli[..], 4096), most).unwrap());
+        }
+        assert!(!exceeds(flate2::read::MultiGzDecoder::new(&gzip[..]), 1 << 20).unwrap());
+        assert!(!exceeds(brotli::Decompressor::new(&brotli[..], 4096), 1 << 20).unwrap());
+        // What is damaged ends, and the decoder will say so.
+        assert!(!exceeds(flate2::read::MultiGzDecoder::new(&gzip[..20]), 1 << 20).unwrap());
+    }
+
+    #[test]
+    fn list_of_more_lengths_than_values_is_found() {
+        // Blocks of 128 in 4 parts, 3 lengths, the first of them 5; then one block of width 0 and what follows it.
+        let list = [0x80, 0x01, 4, 3, 10, 0, 0, 0, 0, 0, b'x'];
+        assert_eq!(lengths(&list, 3), Some(&b"x"[..]));
+        assert_eq!(lengths(&list, 2), None);
+        // 2^40 lengths.
+        let many = [0x80, 0x01, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 10];
+        assert_eq!(lengths(&many, 1_000), None);
+        assert_eq!(lengths(&list[..7], 3), Some(&[][..]));
+    }
+}

@@ -23,6 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A child begins with reading whole files.
 const START: Duration = Duration::from_secs(60);
 
+/// Injuries to what checksums cover.
+const IN_PAGES: [&str; 3] = [
+    "bits of a page",
+    "the first bytes of a page",
+    "the rest of a page wiped",
+];
+
 /// What was counted.
 #[derive(Debug, Default)]
 struct Tally {
@@ -115,6 +122,8 @@ fn listen(child: &mut Child, tally: &Mutex<Tally>) -> Option<(Option<u64>, &'sta
             Ok(line) if line.starts_with("begin ") => at = line[6..].parse().ok(),
             Ok(line) if line.starts_with("end ") => {
                 tally.lock().unwrap_or_else(PoisonError::into_inner).add(&line[4..]);
+                // What may take its time now is the end of the process.
+                at = None;
             }
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => return Some((at, "took too long")),
@@ -145,7 +154,19 @@ impl Tally {
             _ => "failed",
         };
         *self.outcomes.entry((crc.to_owned(), outcome)).or_insert(0) += 1;
-        if outcome == "failed" || memory == "LARGE" {
+        let injuries = rest
+            .rsplit_once('[')
+            .map_or("", |(_, injuries)| injuries.trim_end_matches(']'));
+        if injuries.split(", ").all(|injury| IN_PAGES.contains(&injury)) {
+            *self
+                .outcomes
+                .entry((format!("{crc}, pages alone"), outcome))
+                .or_insert(0) += 1;
+        }
+        let slow = seconds
+            .parse()
+            .is_ok_and(|seconds: f64| seconds > PATIENCE.as_secs_f64());
+        if outcome == "failed" || memory == "LARGE" || slow {
             self.failures.push(format!("{number} {crc} {memory} {size} MiB {rest}"));
         }
         if let Some((_, panic)) = rest.split_once("panicked: ") {
@@ -166,7 +187,8 @@ fn report(asked: &Asked, tally: &Tally, time: Duration) {
         tally.slowest,
         tally.largest
     );
-    for crc in ["bare", "crc", "mended"] {
+    let kinds = ["bare", "crc", "mended"].map(|kind| [kind.to_owned(), format!("{kind}, pages alone")]);
+    for crc in kinds.iter().flatten() {
         let of = |outcome: &str| {
             let found = tally.outcomes.iter().filter(|((kind, _), _)| kind == crc);
             found
@@ -176,7 +198,7 @@ fn report(asked: &Asked, tally: &Tally, time: Duration) {
         };
         let (all, other) = (of("") - of("unchanged"), of("other rows"));
         println!(
-            "  {crc:<7} {all:>8} changed: {} refused at once, {} when decoded, {} same rows, {other} other rows unnoticed ({:.3} %)",
+            "  {crc:<19} {all:>8} changed: {} refused at once, {} when decoded, {} same rows, {other} other rows unnoticed ({:.3} %)",
             of("refused at once"),
             of("refused when decoded"),
             of("same rows"),

@@ -60,9 +60,18 @@ pub(crate) fn mutant(file: &Anatomy, others: &[Anatomy], chance: &mut Rng) -> Mu
     let mut hurt = file.clone();
     let mut done = Vec::new();
     for _ in 0..injuries {
-        done.push(injure(&mut hurt, others, chance));
-        if mended {
-            mend(&mut hurt);
+        // The places of an earlier injury's file may lie outside of what is left; then this one cannot be done.
+        let before = hurt.clone();
+        let injured = guarded(|| {
+            let name = injure(&mut hurt, others, chance);
+            if mended {
+                mend(&mut hurt);
+            }
+            name
+        });
+        match injured {
+            Ok(name) => done.push(name),
+            Err(_) => hurt = before,
         }
     }
     Mutant {
