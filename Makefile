@@ -63,8 +63,8 @@ test: readers debug ## run all tests: Rust, the output in the hands of its reade
 .PHONY: campaign
 campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks; takes hours, or MINUTES=30
 	$(say) 'campaign: killed, stopped, crowded, cut off and out of disk'
-	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py \
-		$(foreach test,T1 T2 T3 T4 T9 T10-state,$(if $($(test)),$(test)=$($(test)))) \
+	CARGO="$(CARGO)" BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py \
+		$(foreach test,T1 T2 T3 T4 T8 T9 T10-state,$(if $($(test)),$(test)=$($(test)))) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: build

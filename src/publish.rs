@@ -148,6 +148,14 @@ pub enum PublishError {
         /// The slot in which this run could have committed.
         slot: u64,
     },
+    /// The record in the slot of this run cannot be read.
+    #[error("record {slot} of the log `{record}` cannot be read, and it is where this run could have committed")]
+    Damaged {
+        /// The log.
+        record: String,
+        /// The slot.
+        slot: u64,
+    },
     /// Another process decided on the same plan, and its data is not what this one has.
     #[error("commit {seq} of another process decides what is published, and its data cannot be made again here")]
     Decided {
@@ -184,7 +192,7 @@ impl Seam for PublishError {
             Self::Foreign { .. } | Self::Stray { .. } | Self::Layout { .. } => ExitCode::Config,
             Self::Incomplete { source, .. } => source.exit(),
             Self::Superseded { .. } => ExitCode::Superseded,
-            Self::Decided { .. } => ExitCode::Busy,
+            Self::Damaged { .. } | Self::Decided { .. } => ExitCode::Busy,
             Self::ReadBack(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
@@ -212,6 +220,7 @@ impl Seam for PublishError {
             Self::Superseded { .. } => {
                 Some("the later run publishes its own version; this one has nothing to do any more".to_owned())
             }
+            Self::Damaged { .. } => Some("run again: the next run takes a new place above it".to_owned()),
             Self::Decided { .. } => Some("run again: the next run brings what is decided to an end, or replaces it".to_owned()),
             Self::ReadBack(error) => error.hint(),
             Self::Storage(error) => error.hint(),

@@ -100,7 +100,8 @@ impl Standing {
 }
 
 /// Puts the run into the order of writers, once for all processes of one intention: where one of them has committed already, the others go
-/// on with that. `lost` is the number of a commit that was found to be beyond that.
+/// on with that. `lost` is the number of a commit that was found to be beyond that. A place is of no use either when the record behind it
+/// cannot be read, and nothing that can says who came later.
 pub async fn open(
     date: &DateFolder,
     partition: &Partition,
@@ -111,6 +112,7 @@ pub async fn open(
         let standing = Standing::read(date, partition).await?;
         if let Some(open) = standing.log.opened_by(&wanted.run_key)
             && lost != Some(open.n + 1)
+            && !standing.log.is_damaged_behind(open.n)
         {
             return Ok(open.clone());
         }
@@ -170,6 +172,10 @@ pub async fn commit(
                     Some(newest) if newest.n >= slot && newest.plan_id == plan.plan_id => {
                         adopt(newest.clone(), assembled)
                     }
+                    _ if log.is_damaged_behind(opened.n) => Err(PublishError::Damaged {
+                        record: date.log().location().to_string(),
+                        slot,
+                    }),
                     _ => Err(PublishError::Superseded { slot }),
                 };
             }

@@ -170,6 +170,12 @@ impl Log {
         self.entries.range(number + 1..).map(|(_, entry)| entry.as_ref())
     }
 
+    /// True when there are records above a number, and none of them can be read.
+    pub fn is_damaged_behind(&self, number: u64) -> bool {
+        let mut since = self.since(number).peekable();
+        since.peek().is_some() && since.all(|entry| entry.is_none())
+    }
+
     /// Commits, oldest first.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = &Commit> {
         self.entries().filter_map(|(_, entry)| match entry {

@@ -1,5 +1,7 @@
 //! A run that has nothing to score: what is published already, or was published by another process meanwhile.
 
+use tracing::warn;
+
 use super::claim::Intent;
 use super::{Desk, Notice, RunError, Verdict};
 use crate::error::Error;
@@ -18,6 +20,12 @@ impl Desk {
         };
         // A retry that finds what its own run has published is not a second publication.
         let own = settled.is_some_and(|commit| commit.run_key == self.holder.run_key);
+        if own && settled.is_some_and(|commit| commit.base_id != intent.base_id) {
+            warn!(
+                run_key = self.holder.run_key,
+                "a run of this key has published the date, from another input or with another model; a new key publishes this one"
+            );
+        }
         if intent.only_once && standing.shown != Shown::Nothing && !own {
             return Err(RunError::AlreadyPublished {
                 file: self.partition.place().location().to_string(),

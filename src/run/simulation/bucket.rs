@@ -82,6 +82,42 @@ impl Request {
     }
 }
 
+/// A kind of write at which it matters who comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A record of the log.
+    Log,
+    /// A file that readers see.
+    File,
+    /// The record of a chunk.
+    Chunk,
+    /// The announcement of an upload.
+    Announcement,
+    /// A removal.
+    Removal,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] = [Self::Log, Self::File, Self::Chunk, Self::Announcement, Self::Removal];
+
+    /// The kind of a request, if it is of one.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        let path = match request {
+            Request::Delete { .. } => return Some(Self::Removal),
+            Request::Complete { .. } => return Some(Self::File),
+            Request::Put { path, .. } => path,
+            _ => return None,
+        };
+        match path.as_ref() {
+            path if path.contains("/log/") => Some(Self::Log),
+            path if path.contains("/uploads/") => Some(Self::Announcement),
+            path if path.ends_with(".done.json") => Some(Self::Chunk),
+            path if path.ends_with(".parquet") => Some(Self::File),
+            _ => None,
+        }
+    }
+}
+
 /// What the bucket answers.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {

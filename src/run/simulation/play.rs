@@ -11,7 +11,7 @@ use super::fault::Faults;
 use super::fence::Fence;
 use super::judge::{Judge, visible};
 use super::process::{Ending, Process, RETENTION, name};
-use super::schedule::{Actor, Errand, Schedule, Task};
+use super::schedule::{Actor, Errand, Moment, Schedule, Task};
 use super::tally::Tally;
 use super::work;
 use super::world::{Event, Shared, World};
@@ -22,8 +22,18 @@ use crate::nonce::repeatable;
 /// Events after which a simulation is said to hang.
 const MOST_EVENTS: usize = 30_000;
 
-/// Plays the schedule of a seed. The tally, or what was wrong with the story.
-pub(super) fn play(seed: u64, without: Option<Fence>, told: bool) -> Result<Tally, String> {
+/// What came of one schedule.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    pub(super) tally: Tally,
+    /// What was wrong.
+    pub(super) failure: Option<String>,
+    /// What happened, if it is told.
+    pub(super) story: Vec<String>,
+}
+
+/// Plays the schedule of a seed.
+pub(super) fn play(seed: u64, without: Option<Fence>, told: bool) -> Played {
     let mut chance = Rng::with_seed(seed);
     repeatable::seed(Some(chance.u64(..)));
     fastrand::seed(chance.u64(..));
@@ -43,18 +53,16 @@ pub(super) fn play(seed: u64, without: Option<Fence>, told: bool) -> Result<Tall
         events: 0,
     };
     let outcome = runtime.block_on(play.all());
+    play.world.lock().tally.schedules = 1;
     drop(play);
     // What still beats for a process that was killed.
     drop(runtime);
     repeatable::seed(None);
     let mut world = world.lock();
-    match outcome {
-        Ok(()) => Ok(world.tally),
-        Err(what) => {
-            let mut story = world.story.take().unwrap_or_default();
-            story.push(what);
-            Err(story.join("\n"))
-        }
+    Played {
+        tally: world.tally,
+        failure: outcome.err(),
+        story: world.story.take().unwrap_or_default(),
     }
 }
 
@@ -97,7 +105,6 @@ impl Play {
             world.judge.versions(),
             world.judge.removals,
         );
-        world.tally.schedules = 1;
         world.tally.processes = self.running.len() as u64;
         world.tally.commits = commits;
         world.tally.shown = shown;
@@ -294,17 +301,24 @@ impl Play {
         let mut world = self.world.lock();
         if let Event::Request { process, .. } = event {
             let running = &mut self.running[process];
+            if running.over {
+                // What still beats for a process that has ended.
+                return world.happen(event);
+            }
             running.requests += 1;
-            if let Some((at, long)) = running.actor.stopped
-                && at == running.requests
-            {
+            let (requests, kind) = (running.requests, world.kind(event));
+            let mut is_now = |moment: Moment| match moment {
+                Moment::At(number) => number <= requests,
+                Moment::Write(awaited) => kind == Some(awaited) && world.chance.bool(),
+            };
+            if let Some((_, long)) = running.actor.stopped.filter(|(moment, _)| is_now(*moment)) {
                 running.actor.stopped = None;
                 running.until = self.events + long;
                 world.tally.paused += 1;
                 world.tell(|| format!("p{process} is stopped for {long} events"));
                 return;
             }
-            if running.actor.killed.is_some_and(|at| at < running.requests) && !running.over {
+            if running.actor.killed.is_some_and(is_now) {
                 running.over = true;
                 running.task.abort();
                 world.tally.killed += 1;

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::bucket::Kind;
 use super::fault::Faults;
 use crate::run::Shard;
 
@@ -58,16 +59,34 @@ pub(super) enum Task {
     Repair,
 }
 
+/// When something befalls a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moment {
+    /// At one of its requests, by number.
+    At(usize),
+    /// At a write of a kind, the first or a later one.
+    Write(Kind),
+}
+
+impl Moment {
+    fn draw(chance: &mut fastrand::Rng) -> Self {
+        match chance.bool() {
+            true => Self::At(chance.usize(..90)),
+            false => Self::Write(Kind::ALL[chance.usize(..Kind::ALL.len())]),
+        }
+    }
+}
+
 /// A process and what befalls it.
 #[derive(Debug, Clone)]
 pub(super) struct Actor {
     pub(super) task: Task,
     /// Events before it begins.
     pub(super) begins: usize,
-    /// Its request at which it is killed.
-    pub(super) killed: Option<usize>,
-    /// Its request at which it is stopped, and for how many events.
-    pub(super) stopped: Option<(usize, usize)>,
+    /// When it is killed.
+    pub(super) killed: Option<Moment>,
+    /// When it is stopped, and for how many events.
+    pub(super) stopped: Option<(Moment, usize)>,
     /// How often it is started again after it was killed or told to try again.
     pub(super) retries: u32,
     /// By how much its wall clock is off.
@@ -122,7 +141,7 @@ impl Schedule {
         let sharded = setting.chunks > 1 && chance.u32(..10) < 2;
         let count = chance.usize(2..=5);
         let actors = (0..count).map(|number| {
-            let collects = number > 0 && chance.u32(..12) == 0;
+            let collects = number > 0 && chance.u32(..8) == 0;
             let task = if collects {
                 Task::Collect
             } else {
@@ -140,8 +159,8 @@ impl Schedule {
             Actor {
                 task,
                 begins: chance.usize(..=reach),
-                killed: (troubled && chance.u32(..10) < 3).then(|| chance.usize(..90)),
-                stopped: (troubled && chance.u32(..10) < 4).then(|| (chance.usize(..90), chance.usize(20..400))),
+                killed: (troubled && chance.u32(..10) < 3).then(|| Moment::draw(chance)),
+                stopped: (troubled && chance.u32(..10) < 4).then(|| (Moment::draw(chance), chance.usize(20..400))),
                 retries: chance.u32(..3),
                 off: TimeDelta::seconds(if chance.u32(..4) == 0 {
                     chance.i64(-700_000..700_000)

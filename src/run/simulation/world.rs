@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use object_store::{Attribute, Error, Result};
 
-use super::bucket::{Answer, Bucket, Object, Request, exists};
+use super::bucket::{Answer, Bucket, Kind, Object, Request, exists};
 use super::fault::{Fate, Faults};
 use super::fence::{Fence, is_log};
 use super::judge::Judge;
@@ -166,6 +166,17 @@ impl World {
             },
         });
         of_calls.chain((0..self.strays.len()).map(|number| Event::Stray { number }))
+    }
+
+    /// The kind of write that an event is.
+    pub(super) fn kind(&self, event: Event) -> Option<Kind> {
+        let Event::Request { call, .. } = event else {
+            return None;
+        };
+        match &self.calls.get(&call)?.what {
+            Wait::For(request) => Kind::of(request),
+            Wait::Until(_) => None,
+        }
     }
 
     /// Lets something happen.
