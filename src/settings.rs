@@ -10,6 +10,7 @@ mod spec;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::schema;
 
 pub use shown::{Setting, Shown};
 pub use spec::{
-    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
+    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, InferSpec, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
     ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
 };
 
@@ -37,6 +38,9 @@ const SECRET_VARIABLES: [&str; 6] = [
     "AWS_SSE_CUSTOMER_KEY_BASE64",
 ];
 
+/// Variables that name files with a token in them.
+const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+
 /// What the names of the variables start with that say how a bucket is reached.
 const STORE_PREFIX: &str = "AWS_";
 
@@ -47,6 +51,8 @@ pub struct Settings {
     pub device: DeviceSettings,
     /// How many threads work.
     pub threads: ThreadSettings,
+    /// How the model runs.
+    pub infer: InferSettings,
     /// How much is in work at once.
     pub line: LineSettings,
     /// How buckets are reached.
@@ -70,6 +76,13 @@ pub struct Settings {
 pub struct DeviceSettings {
     /// The device.
     pub kind: DeviceRequest,
+}
+
+/// How the model runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InferSettings {
+    /// Time after which a forward pass ends the run; `None`: never.
+    pub batch_timeout: Option<Duration>,
 }
 
 /// How much is in work at once.
@@ -212,9 +225,16 @@ pub fn no_color() -> bool {
     environment("NO_COLOR").is_some()
 }
 
-/// Values that must never be seen in a log.
+/// Values that must never be seen in a log: those of variables, and the tokens in the files that variables name.
 pub fn secrets() -> Vec<String> {
-    SECRET_VARIABLES.into_iter().filter_map(environment).collect()
+    let files = TOKEN_FILES.into_iter().filter_map(environment);
+    // A file that cannot be read is a matter for whoever needs it.
+    let tokens = files.filter_map(|file| fs::read_to_string(file).ok());
+    SECRET_VARIABLES
+        .into_iter()
+        .filter_map(environment)
+        .chain(tokens)
+        .collect()
 }
 
 /// The variables that say how a bucket is reached, by name. Secrets are among them.

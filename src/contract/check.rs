@@ -166,7 +166,7 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
 
 /// Files of a version lie in its folder: what is verified and copied with it is all there is.
 fn is_file_name(file: &str) -> bool {
-    !matches!(file, "" | "." | "..") && !file.contains('/')
+    !matches!(file, "" | "." | "..") && !file.contains(['/', '\\']) && !file.contains(char::is_control)
 }
 
 /// Whether a shape is rows by a number of values that a machine can hold.

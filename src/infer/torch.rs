@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
 use super::device::Device;
-use super::{Model, ModelError};
+use super::{Model, ModelError, words};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
 
@@ -27,9 +27,11 @@ pub struct TorchModel {
 impl TorchModel {
     /// Loads the archive from the bytes whose digest was checked.
     pub fn load(bytes: &Bytes, file: &str, contract: &Contract, device: Device) -> Result<Self, ModelError> {
-        let failed = |error: TchError| ModelError::Load {
-            file: file.to_owned(),
-            reason: short(&error),
+        let failed = |error: TchError| {
+            hardware(&error, device).unwrap_or_else(|| ModelError::Load {
+                file: file.to_owned(),
+                reason: short(&error),
+            })
         };
         // Shapes differ from batch to batch: the profiling executor would compile anew in the middle of a run.
         tch::jit::f_set_profiling_mode(false).map_err(failed)?;
@@ -133,18 +135,24 @@ impl From<TchError> for Failure {
 }
 
 fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
+    hardware(error, device).unwrap_or_else(|| ModelError::Forward {
+        rows: usize::try_from(rows).unwrap_or(0),
+        reason: short(error),
+    })
+}
+
+/// The failure of a device, or of a machine with too little memory: neither the model's fault nor a row's.
+fn hardware(error: &TchError, device: Device) -> Option<ModelError> {
     let text = error.to_string();
     let reason = short(error);
-    if matches!(device, Device::Cuda(_)) && (text.contains("CUDA") || text.contains("cuDNN")) {
-        return ModelError::Device {
-            device: device.to_string(),
-            reason,
-        };
+    if words::is_host_memory(&reason) {
+        return Some(ModelError::HostMemory { reason });
     }
-    ModelError::Forward {
-        rows: usize::try_from(rows).unwrap_or(0),
+    let is_cuda = text.contains("CUDA") || text.contains("cuDNN");
+    (is_cuda && matches!(device, Device::Cuda(_))).then(|| ModelError::Device {
+        device: device.to_string(),
         reason,
-    }
+    })
 }
 
 /// The line of a C++ stack trace that says what is wrong.
@@ -153,7 +161,12 @@ fn short(error: &TchError) -> String {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines().find(|line| line.starts_with("RuntimeError:") || line.starts_with("torch.jit.Error:"));
     let said = said.or_else(|| lines().next()).unwrap_or("no message");
-    said.trim_start_matches("RuntimeError: ").to_owned()
+    let said = said.trim_start_matches("RuntimeError: ");
+    // The place in libtorch's own source says nothing to anybody here.
+    let place = said
+        .strip_prefix("[enforce fail at ")
+        .and_then(|rest| rest.split_once("] "));
+    place.map_or(said, |(_, rest)| rest.trim_start_matches(". ")).to_owned()
 }
 
 /// What `forward()` returned, taken apart.

@@ -156,7 +156,10 @@ fn archive(bytes: &[u8]) -> Kind {
         return Kind::CutOff;
     };
     // All of PyTorch's own lie in one folder, whose name is the file's.
-    let inner: Vec<_> = names.iter().map(|name| name.split_once('/').map_or(*name, |(_, rest)| rest)).collect();
+    let inner: Vec<_> = names
+        .iter()
+        .map(|name| name.split_once('/').map_or(*name, |(_, rest)| rest))
+        .collect();
     let has = |wanted: &str| inner.contains(&wanted);
     if names.contains(&"MAR-INF/MANIFEST.json") {
         Kind::Served
@@ -193,7 +196,9 @@ fn member_names(bytes: &[u8]) -> Option<Vec<&str>> {
 
 /// Where the directory of an archive of more than 4 GiB starts.
 fn large_directory(bytes: &[u8], end: usize) -> Option<usize> {
-    let locator = end.checked_sub(20).filter(|at| bytes[*at..].starts_with(LARGE_LOCATOR))?;
+    let locator = end
+        .checked_sub(20)
+        .filter(|at| bytes[*at..].starts_with(LARGE_LOCATOR))?;
     let record = usize::try_from(number(bytes, locator + 8, 8)?).ok()?;
     bytes.get(record..)?.starts_with(LARGE_END).then_some(())?;
     usize::try_from(number(bytes, record.checked_add(48)?, 8)?).ok()
@@ -202,7 +207,12 @@ fn large_directory(bytes: &[u8], end: usize) -> Option<usize> {
 /// A little-endian number.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let field = bytes.get(at..at.checked_add(width)?)?;
-    Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    Some(
+        field
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    )
 }
 
 /// The length of a header, and the header, which is JSON.
@@ -250,8 +260,14 @@ mod tests {
     #[test]
     fn archives_are_told_apart_by_their_members() {
         let table = [
-            (&["m/data.pkl", "m/code/__torch__.py", "m/constants.pkl"][..], Kind::TorchScript),
-            (&["archive/data.pkl", "archive/data/0", "archive/version"], Kind::Checkpoint),
+            (
+                &["m/data.pkl", "m/code/__torch__.py", "m/constants.pkl"][..],
+                Kind::TorchScript,
+            ),
+            (
+                &["archive/data.pkl", "archive/data/0", "archive/version"],
+                Kind::Checkpoint,
+            ),
             (&["m/archive_format", "m/models/model.json"], Kind::Exported),
             (&["serialized_exported_program.json", "version"], Kind::Exported),
             (&["MAR-INF/MANIFEST.json", "model.pt", "handler.py"], Kind::Served),
@@ -282,9 +298,15 @@ mod tests {
             (b"\x40\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"F32\"}}", Kind::Safetensors),
             (b"\n <!DOCTYPE HTML><html>", Kind::Html),
             (b"<html><body>403 Forbidden", Kind::Html),
-            (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", Kind::Xml),
+            (
+                b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+                Kind::Xml,
+            ),
             (b"<Error><Code>NoSuchKey</Code></Error>", Kind::Xml),
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", Kind::LfsPointer),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:00",
+                Kind::LfsPointer,
+            ),
             (b"\x1f\x8b\x08", Kind::Gzip),
             (b"PK", Kind::Unknown(*b"PK\0\0\0\0\0\0")),
             (b"not a model", Kind::Unknown(*b"not a mo")),

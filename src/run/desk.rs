@@ -33,6 +33,9 @@ pub(super) const RELEASE_TIME: Duration = Duration::from_secs(5);
 /// Times of a lease in which the death of its holder is noticed for sure.
 const NOTICED: u32 = 2;
 
+/// What is written below the records of a date; a link there is found before anything is scored.
+const WRITTEN: [&str; 6] = ["lock", "log", "plans", "published", "rejects", "spool"];
+
 /// File systems of other machines, by the number that the kernel has for them (statfs(2)).
 const NETWORK: [(u64, &str); 7] = [
     (0x6969, "NFS"),
@@ -125,6 +128,10 @@ impl Desk {
         let (Some(state), Some(partition)) = (self.state.local(), self.partition.place().local()) else {
             return Ok(());
         };
+        self.partition.place().stays()?;
+        for name in WRITTEN {
+            self.date.place().join(name).stays()?;
+        }
         let output = partition.parent().unwrap_or(partition);
         for folder in [state, output] {
             network(folder, around.settings.state.allow_network_fs)?;

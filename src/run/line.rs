@@ -18,8 +18,8 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
-use crate::infer;
 use crate::infer::device::Device;
+use crate::infer::{self, Watch};
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
 use crate::plan::generation;
@@ -38,6 +38,7 @@ pub(super) struct Line<'a> {
     record: PlanRecord,
     scorer: Arc<Scorer>,
     checkpoint: Arc<Checkpoint>,
+    watch: Arc<Watch>,
     device: Device,
     limits: Limits,
     tally: Tally,
@@ -68,7 +69,7 @@ impl<'a> Line<'a> {
         let files = publish::file_count(&chunk_rows, job.files);
         around.wait(desk.showing.permits(&desk.partition, &standing, files))?;
         let device = device(around.settings)?;
-        let model = load(&ready.artifact, device, around.settings)?;
+        let model = load(&ready.artifact, device, around)?;
         let before = standing.log.generation(&ready.base_id);
         let first = match before {
             // One that was begun and never committed is still to be done.
@@ -122,6 +123,7 @@ impl<'a> Line<'a> {
             opened,
             resumed: checkpoint.finished(),
             checkpoint: Arc::new(checkpoint),
+            watch: Arc::clone(model.watch()),
             scorer: Arc::new(Scorer {
                 job: job.clone(),
                 plan: ready.plan,
@@ -225,6 +227,7 @@ impl<'a> Line<'a> {
         let work = Work {
             scorer: Arc::clone(&self.scorer),
             checkpoint: Arc::clone(&self.checkpoint),
+            watch: Arc::clone(&self.watch),
             chunks,
             gate: gate(date, &self.opened, &self.record.plan_id, hold, &around.clock),
         };

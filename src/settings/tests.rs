@@ -186,6 +186,9 @@ fn shown_settings_name_their_origins() {
     [device]
     kind = "auto"                # default
 
+    [infer]
+    batch_timeout = "30m"        # default
+
     [lease]
     busy_timeout = "5m"          # default
     enabled = true               # default

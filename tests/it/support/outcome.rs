@@ -126,6 +126,11 @@ impl Run {
         self.shown(&self.output.stderr)
     }
 
+    /// All that it wrote to its terminal, as it is.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        [self.output.stdout.as_slice(), self.output.stderr.as_slice()].concat()
+    }
+
     /// The JSON document that was printed.
     #[track_caller]
     pub(crate) fn report(&self) -> Value {
