@@ -38,6 +38,16 @@ const SECRET_VARIABLES: [&str; 6] = [
     "AWS_SSE_CUSTOMER_KEY_BASE64",
 ];
 
+/// Variables of proxies, whose URLs may hold a password.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
 /// Variables that name files with a token in them.
 const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
 
@@ -225,15 +235,35 @@ pub fn no_color() -> bool {
     environment("NO_COLOR").is_some()
 }
 
-/// Values that must never be seen in a log: those of variables, and the tokens in the files that variables name.
+/// Values that must never be seen in a log: those of variables, the tokens in the files that variables name, and what is secret in the URLs
+/// of services and proxies.
 pub fn secrets() -> Vec<String> {
     let files = TOKEN_FILES.into_iter().filter_map(environment);
     // A file that cannot be read is a matter for whoever needs it.
     let tokens = files.filter_map(|file| fs::read_to_string(file).ok());
-    SECRET_VARIABLES
-        .into_iter()
-        .filter_map(environment)
-        .chain(tokens)
+    let proxies = PROXY_VARIABLES.into_iter().filter_map(environment);
+    let urls = store_variables().into_values().chain(proxies);
+    let in_urls = urls.flat_map(|url| secrets_of_url(&url));
+    let plain = SECRET_VARIABLES.into_iter().filter_map(environment);
+    plain.chain(tokens).chain(in_urls).collect()
+}
+
+/// The user with its password, the password, and the values of the query, which libraries name without the rest of the URL.
+fn secrets_of_url(url: &str) -> Vec<String> {
+    let Some((_, rest)) = url.split_once("://") else {
+        return Vec::new();
+    };
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let user = before.rsplit_once('@').map(|(user, _)| user);
+    let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
+    let values = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(_, value)| value);
+    user.into_iter()
+        .chain(password)
+        .chain(values)
+        .map(str::to_owned)
         .collect()
 }
 

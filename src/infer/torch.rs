@@ -158,6 +158,7 @@ fn hardware(error: &TchError, device: Device) -> Option<ModelError> {
 /// The line of a C++ stack trace that says what is wrong.
 fn short(error: &TchError) -> String {
     let text = error.to_string();
+    let text = text.strip_prefix("Internal torch error:").unwrap_or(&text);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines().find(|line| line.starts_with("RuntimeError:") || line.starts_with("torch.jit.Error:"));
     let said = said.or_else(|| lines().next()).unwrap_or("no message");
@@ -166,7 +167,8 @@ fn short(error: &TchError) -> String {
     let place = said
         .strip_prefix("[enforce fail at ")
         .and_then(|rest| rest.split_once("] "));
-    place.map_or(said, |(_, rest)| rest.trim_start_matches(". ")).to_owned()
+    let said = place.map_or(said, |(_, rest)| rest.trim_start_matches(". "));
+    said.trim_start_matches("err == 0. ").to_owned()
 }
 
 /// What `forward()` returned, taken apart.

@@ -38,7 +38,7 @@ pub(super) fn of_forward(reason: &str) -> String {
     let hint = if one_of(&["missing value for argument", "expected at most", "Expected at most"]) {
         "forward() takes another number of tensors than the contract's `inputs` list, in call order"
     } else if one_of(&["same dtype", "scalar type", "dtype"]) {
-        "forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`"
+        "forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`, or their order"
     } else if one_of(&[
         "running_mean should contain",
         "normalized_shape",

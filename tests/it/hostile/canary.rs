@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use batch_infer::exit::ExitCode;
@@ -21,7 +22,10 @@ const SECRETS: [(&str, &str); 6] = [
     ("AWS_SECRET_ACCESS_KEY", "cAnArY/secret+access=key"),
     ("AWS_SESSION_TOKEN", "cAnArY-session-token//=="),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "cAnArY-container-token"),
-    ("AWS_SSE_CUSTOMER_KEY_BASE64", "cAnArY1zc2Uta2V5LW9mLXRoZS1jdXN0b21lcg=="),
+    (
+        "AWS_SSE_CUSTOMER_KEY_BASE64",
+        "cAnArY1zc2Uta2V5LW9mLXRoZS1jdXN0b21lcg==",
+    ),
     ("DATABASE_PASSWORD", "cAnArY-of-somebody-else"),
 ];
 
@@ -48,11 +52,14 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         heard.push_str(&line);
     }
     let heard = heard.replace("\r\n", " | ").replace('&', "&amp;");
-    let secrets: Vec<_> = SECRETS.iter().map(|(_, value)| *value).collect();
-    let body = format!(
-        "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>I was told {heard}and know {}</Message></Error>",
-        secrets.join(" and ")
-    );
+    // One of them stands where the message is too long and is cut.
+    static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+    let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
+    let padding = "-".repeat(number * 7 % 300);
+    let secrets: Vec<_> = SECRETS[..5].iter().map(|(_, value)| *value).collect();
+    let known = format!("I know {} and was told {heard}", secrets.join(" and "));
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>{padding}{known}</Message></Error>");
     write!(
         stream,
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -68,7 +75,9 @@ fn job() -> JobFixture {
         .setting("log.format", "json")
         .setting("log.progress", "lines")
         .setting("storage.region", "us-east-1");
-    SECRETS.into_iter().fold(fixture, |fixture, (name, value)| fixture.variable(name, value))
+    SECRETS
+        .into_iter()
+        .fold(fixture, |fixture, (name, value)| fixture.variable(name, value))
 }
 
 /// Nothing that the process said or wrote holds a canary.
@@ -95,7 +104,9 @@ fn expect_silence(home: &Path, output: &[u8], story: &str) {
 /// True where a canary stands in the bytes as it is, or as URLs and base64 spell it.
 fn holds(bytes: &[u8]) -> bool {
     let spellings: [&[u8]; 4] = [CANARY.as_bytes(), b"Y0FuQXJZ", b"NBbkFyW", b"jQW5Bclk"];
-    spellings.iter().any(|spelling| bytes.windows(spelling.len()).any(|window| window == *spelling))
+    spellings
+        .iter()
+        .any(|spelling| bytes.windows(spelling.len()).any(|window| window == *spelling))
 }
 
 /// Runs the job in both forms of output.
@@ -104,7 +115,10 @@ fn expect_silent(story: &str, exit: ExitCode, fixture: JobFixture) {
     let run = fixture.run();
     run.expect_exit(exit);
     expect_silence(&fixture.path(""), run.said().as_slice(), story);
-    let fixture = fixture.setting("log.format", "text").argument("--format").argument("text");
+    let fixture = fixture
+        .setting("log.format", "text")
+        .argument("--format")
+        .argument("text");
     let mut command = fixture.command("run");
     let output = command.args(["--date", DATE]).output().unwrap();
     expect_silence(&fixture.path(""), &both(&output), story);
@@ -137,15 +151,25 @@ fn run_that_a_store_refuses_says_no_secret() {
     let plain = format!("http://{store}");
     expect_silent("refused models", ExitCode::StoragePermission, at(&plain));
     let user = format!("http://user:cAnArY-password@{store}");
-    expect_silent("refused, with a user in the URL", ExitCode::StoragePermission, at(&user));
+    expect_silent(
+        "refused, with a user in the URL",
+        ExitCode::StoragePermission,
+        at(&user),
+    );
     let query = format!("http://{store}/base?token=cAnArY-token");
     let run = at(&query).run();
-    expect_silence(&at(&query).path("tmp/.."), run.said().as_slice(), "refused, with a query in the URL");
+    expect_silence(
+        &at(&query).path("tmp/.."),
+        run.said().as_slice(),
+        "refused, with a query in the URL",
+    );
     let everything = at(&plain)
         .job("input.path", "'s3://lake/features/date={date}'")
         .job("output.path", "'s3://lake/predictions'");
     expect_silent("refused everything", ExitCode::StoragePermission, everything);
-    let output = at(&plain).job("model.registry", "'models'").job("output.path", "'s3://lake/predictions'");
+    let output = at(&plain)
+        .job("model.registry", "'models'")
+        .job("output.path", "'s3://lake/predictions'");
     expect_silent("refused output", ExitCode::StoragePermission, output);
 }
 
@@ -221,12 +245,17 @@ fn files_with_secrets_are_refused_without_showing_them() {
 #[test]
 fn panic_says_no_secret() {
     let (_, secret) = SECRETS[1];
-    let panics = format!("log.create.before=panic(refused Bearer cAnArY-bearer, {secret}, http://u:cAnArY@h/?a=cAnArY)");
+    let panics =
+        format!("log.create.before=panic(refused Bearer cAnArY-bearer, {secret}, http://u:cAnArY@h/?a=cAnArY)");
     let fixture = job().variable("FAILPOINTS", &panics);
     let run = fixture.run();
     run.expect_exit(ExitCode::Internal);
     let said = run.said();
-    assert!(String::from_utf8_lossy(&said).contains("panicked at"), "{}", String::from_utf8_lossy(&said));
+    assert!(
+        String::from_utf8_lossy(&said).contains("panicked at"),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
     expect_silence(&fixture.path(""), &said, "a panic");
 }
 
@@ -246,7 +275,10 @@ fn commands_that_show_things_show_no_secret() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("placeholder"), b"").unwrap();
     let registry = repository().join("sample_data/models");
-    for arguments in [vec!["config", "show"], vec!["model", "list", "--registry", registry.to_str().unwrap()]] {
+    for arguments in [
+        vec!["config", "show"],
+        vec!["model", "list", "--registry", registry.to_str().unwrap()],
+    ] {
         let output = command(folder.path()).args(arguments).envs(SECRETS).output().unwrap();
         expect_silence(folder.path(), &both(&output), "a look");
     }

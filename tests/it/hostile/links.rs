@@ -16,9 +16,14 @@ const RECORDS: &str = "predictions.batch-infer/v1/fraud-detector/date=2026-11-19
 /// A job beside a tree that is none of its business.
 fn job() -> JobFixture {
     let fixture = JobFixture::new().rows(50);
-    ["outside/file", "outside/deep/part-00000.parquet", "outside/log/x.json", "outside/spool/x.spool"]
-        .into_iter()
-        .fold(fixture, |fixture, file| fixture.file(file, b"of somebody else"))
+    [
+        "outside/file",
+        "outside/deep/part-00000.parquet",
+        "outside/log/x.json",
+        "outside/spool/x.spool",
+    ]
+    .into_iter()
+    .fold(fixture, |fixture, file| fixture.file(file, b"of somebody else"))
 }
 
 fn link(fixture: &JobFixture, path: &str, target: &str) {
@@ -38,7 +43,10 @@ fn link_that_leads_out_of_the_state_or_the_data_set_is_refused() {
         (format!("{dataset}/_SUCCESS"), "outside/nothing-yet"),
         ("predictions.batch-infer/v1".to_owned(), "outside/deep"),
         ("predictions.batch-infer/v1/fraud-detector".to_owned(), "outside/deep"),
-        ("predictions.batch-infer/v1/fraud-detector/dataset.json".to_owned(), "outside/nothing-yet"),
+        (
+            "predictions.batch-infer/v1/fraud-detector/dataset.json".to_owned(),
+            "outside/nothing-yet",
+        ),
         (RECORDS.to_owned(), "outside"),
         (format!("{RECORDS}/lock"), "outside/file"),
         (format!("{RECORDS}/lock"), "outside/nothing-yet"),
@@ -55,7 +63,11 @@ fn link_that_leads_out_of_the_state_or_the_data_set_is_refused() {
         let run = fixture.run();
         assert_eq!(Tree::of(&fixture.path("outside")), before, "{path} -> {target}");
         run.expect_exit(ExitCode::Config);
-        assert!(run.message().contains("outside") || run.message().contains(&path), "{path}: {}", run.message());
+        assert!(
+            run.message().contains("outside") || run.message().contains(&path),
+            "{path}: {}",
+            run.message()
+        );
     }
 }
 
@@ -65,7 +77,11 @@ fn message_names_the_link_and_where_it_leads() {
     link(&fixture, &format!("{RECORDS}/log"), "outside/log");
     let run = fixture.run();
     run.expect_refusal(ExitCode::Config);
-    insta::assert_snapshot!(run.message(), @"");
+    insta::assert_snapshot!(run.message(), @"
+    error: `HOME/predictions.batch-infer/v1/fraud-detector/date=2026-11-19/log` is a link to `HOME/outside/log`, outside of `HOME/predictions.batch-infer`
+      hint: what a job writes stays below `output.path` and `output.state`: remove the link, or name the folder that it leads to in the job
+      exit code: 10 (configuration invalid)
+    ");
 }
 
 #[test]
@@ -99,7 +115,11 @@ fn folders_of_a_job_may_themselves_be_links() {
         link(&fixture, path, target);
     }
     fixture.run().expect_rows(50);
-    assert!(fixture.path(&format!("disk/data/date={DATE}/part-00000.parquet")).exists());
+    assert!(
+        fixture
+            .path(&format!("disk/data/date={DATE}/part-00000.parquet"))
+            .exists()
+    );
 }
 
 /// Every file and folder below a folder, with the folder.
@@ -132,7 +152,10 @@ fn what_a_run_makes_is_for_its_user_and_group() {
         .into_iter()
         .flat_map(|folder| all(&fixture.path(folder)))
         .collect();
-    assert!(made.iter().any(|path| path.to_string_lossy().contains("/rejects/")), "{made:?}");
+    assert!(
+        made.iter().any(|path| path.to_string_lossy().contains("/rejects/")),
+        "{made:?}"
+    );
     for path in made {
         let mode = path.metadata().unwrap().permissions().mode() & 0o777;
         let wanted = if path.is_dir() { 0o750 } else { 0o640 };

@@ -22,24 +22,133 @@ use crate::support::{Models, Tree};
 
 /// What people and programs have tried elsewhere.
 const FRAGMENTS: [&str; 90] = [
-    "..", "../x", "../../x", "a/..", "a/../..", "a/../../x", "./../x", "../", "..//x", "/..", "/../x", "a/b/../../../x",
-    "{date}/..", "{date}/../x", "{..}", "{../x}", "{date", "date}", "{{date}}", "{}", "{ date }", "{Date}", "{DATE}", "{date:%s}",
-    "{date+1}", "{date}{", "{hour}", "{job}", "{HOME}", "{env.HOME}", "${HOME}", "$HOME", "$(touch x)", "`touch x`", "%HOME%",
-    "{year}/{month}/../{day}", "{0}", "{date!r}", "{__class__}", "%2e%2e", "%2e%2e/x", "%2e%2e%2fx", "..%2fx", "%252e%252e/x", "..%00/x",
-    "..\\x", "a\\..\\..\\x", "\\..\\x", "\u{ff0e}\u{ff0e}/x", "\u{2024}\u{2024}/x", "..\u{200b}/x", ".\u{200b}./x", "\u{202e}x/..",
-    "..\0/x", "a\0b", "a\nb", "a\r\nb", "a\tb", "\u{1b}[2Jx", "\u{7f}", "\u{85}x", "\u{2028}x", "\u{feff}x", "~", "~/x", "~root/x",
-    "/", "//", "//x", "a//b", "a/./b", "././a", ".", "...", ".../x", "..a/x", "a../x", " ", " ..", "..  /x", "-rf", "--help",
-    "*", "a?", "[a", "**/x", "#x#1", "x#1", ":", "CON",
+    "..",
+    "../x",
+    "../../x",
+    "a/..",
+    "a/../..",
+    "a/../../x",
+    "./../x",
+    "../",
+    "..//x",
+    "/..",
+    "/../x",
+    "a/b/../../../x",
+    "{date}/..",
+    "{date}/../x",
+    "{..}",
+    "{../x}",
+    "{date",
+    "date}",
+    "{{date}}",
+    "{}",
+    "{ date }",
+    "{Date}",
+    "{DATE}",
+    "{date:%s}",
+    "{date+1}",
+    "{date}{",
+    "{hour}",
+    "{job}",
+    "{HOME}",
+    "{env.HOME}",
+    "${HOME}",
+    "$HOME",
+    "$(touch x)",
+    "`touch x`",
+    "%HOME%",
+    "{year}/{month}/../{day}",
+    "{0}",
+    "{date!r}",
+    "{__class__}",
+    "%2e%2e",
+    "%2e%2e/x",
+    "%2e%2e%2fx",
+    "..%2fx",
+    "%252e%252e/x",
+    "..%00/x",
+    "..\\x",
+    "a\\..\\..\\x",
+    "\\..\\x",
+    "\u{ff0e}\u{ff0e}/x",
+    "\u{2024}\u{2024}/x",
+    "..\u{200b}/x",
+    ".\u{200b}./x",
+    "\u{202e}x/..",
+    "..\0/x",
+    "a\0b",
+    "a\nb",
+    "a\r\nb",
+    "a\tb",
+    "\u{1b}[2Jx",
+    "\u{7f}",
+    "\u{85}x",
+    "\u{2028}x",
+    "\u{feff}x",
+    "~",
+    "~/x",
+    "~root/x",
+    "/",
+    "//",
+    "//x",
+    "a//b",
+    "a/./b",
+    "././a",
+    ".",
+    "...",
+    ".../x",
+    "..a/x",
+    "a../x",
+    " ",
+    " ..",
+    "..  /x",
+    "-rf",
+    "--help",
+    "*",
+    "a?",
+    "[a",
+    "**/x",
+    "#x#1",
+    "x#1",
+    ":",
+    "CON",
 ];
 
 /// What stands before and behind a fragment.
-const AROUND: [(&str, &str); 5] = [("", ""), ("a/", ""), ("", "/b"), ("{date}/", "/c"), ("date={date}/", "")];
+const AROUND: [(&str, &str); 5] = [
+    ("", ""),
+    ("a/", ""),
+    ("", "/b"),
+    ("{date}/", "/c"),
+    ("date={date}/", ""),
+];
 
 /// Whole paths that lead elsewhere by themselves.
 const ELSEWHERE: [&str; 24] = [
-    "s3://", "s3:///x", "s3://../x", "s3://b/../x", "s3://b//x", "s3://b/./x", "s3://key:secret@b/x", "s3://b:9000/x", "s3://b c/x",
-    "s3://%2e%2e/x", "s3://b/x?X-Amz-Signature=0", "s3://b\0/x", "S3://b/x", "s3a://b/x", "s3n://b/x", "gs://b/x", "az://b/x",
-    "file:///etc/passwd", "FILE:///etc", "http://169.254.169.254/latest/meta-data", "https://example.org/x", "ftp://h/x", "://x", "",
+    "s3://",
+    "s3:///x",
+    "s3://../x",
+    "s3://b/../x",
+    "s3://b//x",
+    "s3://b/./x",
+    "s3://key:secret@b/x",
+    "s3://b:9000/x",
+    "s3://b c/x",
+    "s3://%2e%2e/x",
+    "s3://b/x?X-Amz-Signature=0",
+    "s3://b\0/x",
+    "S3://b/x",
+    "s3a://b/x",
+    "s3n://b/x",
+    "gs://b/x",
+    "az://b/x",
+    "file:///etc/passwd",
+    "FILE:///etc",
+    "http://169.254.169.254/latest/meta-data",
+    "https://example.org/x",
+    "ftp://h/x",
+    "://x",
+    "",
 ];
 
 const JOB: &str = r#"version = 1
@@ -95,7 +204,14 @@ struct Sandbox {
 impl Sandbox {
     fn new() -> Self {
         let home = TempDir::with_prefix("batch-infer-it-").unwrap();
-        for file in ["sentinel", "outside/x", "outside/x/part-00000.parquet", "x/y", "etc/passwd", "roots.txt"] {
+        for file in [
+            "sentinel",
+            "outside/x",
+            "outside/x/part-00000.parquet",
+            "x/y",
+            "etc/passwd",
+            "roots.txt",
+        ] {
             let path = home.path().join(file);
             if path.exists() || file == "outside/x" {
                 continue;
@@ -119,7 +235,11 @@ impl Sandbox {
         let roots = self.roots();
         fs::remove_dir_all(&roots).unwrap();
         fs::create_dir_all(&roots).unwrap();
-        assert!(Tree::of(self.home.path()) == self.before, "something was written outside by `{}`", text.escape_debug());
+        assert!(
+            Tree::of(self.home.path()) == self.before,
+            "something was written outside by `{}`",
+            text.escape_debug()
+        );
     }
 }
 
@@ -127,7 +247,11 @@ impl Sandbox {
 #[track_caller]
 fn expect_plain(location: &Location, text: &str) {
     let shown = location.to_string();
-    assert!(!shown.contains(char::is_control) && shown.len() <= 1_024, "{shown:?} of `{}`", text.escape_debug());
+    assert!(
+        !shown.contains(char::is_control) && shown.len() <= 1_024,
+        "{shown:?} of `{}`",
+        text.escape_debug()
+    );
     match location {
         Location::Local(path) => {
             let up = path.components().any(|part| part == Component::ParentDir);
@@ -153,7 +277,11 @@ fn write(job: &Job, runtime: &Runtime) {
         // Whether it can be written at all is for the file system to say.
         let _ = data.write(Bytes::from_static(b"data")).await;
         let records = DateFolder::new(&state, &job.name, job.date);
-        for place in [records.log().join("1.json"), records.plan("p").join("plan.json"), records.rejects("p")] {
+        for place in [
+            records.log().join("1.json"),
+            records.plan("p").join("plan.json"),
+            records.rejects("p"),
+        ] {
             let _ = place.create(Bytes::from_static(b"{}")).await;
             let _ = place.remove().await;
         }
@@ -180,13 +308,18 @@ fn hostile_paths_lead_nowhere_else() {
         let below = |folder: &str| format!("{}/{folder}/{text}", roots.display());
         let (data, state) = (below("data"), format!("{}/state", roots.display()));
         let plain = format!("{}/plain", roots.display());
-        for values in [[("output.path", &data), ("output.state", &state)], [("output.path", &plain), ("output.state", &data)]] {
+        for values in [
+            [("output.path", &data), ("output.state", &state)],
+            [("output.path", &plain), ("output.state", &data)],
+        ] {
             let values = values.map(|(key, value)| (key, value.as_str()));
             if let Some(job) = job(&values) {
                 accepted += 1;
                 for location in [&job.output, &job.state] {
                     expect_plain(location, text);
-                    let Location::Local(path) = location else { panic!("{location}") };
+                    let Location::Local(path) = location else {
+                        panic!("{location}")
+                    };
                     assert!(path.starts_with(&roots), "{location} of `{}`", text.escape_debug());
                 }
                 write(&job, &runtime);
@@ -205,10 +338,16 @@ fn hostile_names_are_no_folders() {
     let sandbox = Sandbox::new();
     let roots = sandbox.roots();
     for text in &hostile() {
-        assert!(job(&[("name", text)]).is_none() || !text.contains(['/', '.', '\\']), "`{}`", text.escape_debug());
+        assert!(
+            job(&[("name", text)]).is_none() || !text.contains(['/', '.', '\\']),
+            "`{}`",
+            text.escape_debug()
+        );
         let output = format!("{}/data", roots.display());
         for key in ["name", "model.name", "model.version"] {
-            let Some(job) = job(&[(key, text), ("output.path", &output)]) else { continue };
+            let Some(job) = job(&[(key, text), ("output.path", &output)]) else {
+                continue;
+            };
             assert!(!job.model_name.contains('/') && !job.model_version.contains('/'));
             assert!(![".", ".."].contains(&job.model_name.as_str()));
             write(&job, &runtime);
@@ -235,7 +374,10 @@ fn hostile_names_find_no_model_outside_of_the_registry() {
         assert!(found.is_err(), "version `{}`", name.escape_debug());
     }
     for alias in ["sly", "slier", "../../outside/fraud-detector/2", "aliases"] {
-        assert!(runtime.block_on(registry.resolve("fraud-detector", alias)).is_err(), "{alias}");
+        assert!(
+            runtime.block_on(registry.resolve("fraud-detector", alias)).is_err(),
+            "{alias}"
+        );
     }
 }
 
@@ -254,14 +396,30 @@ fn files_beside_a_model_lie_beside_it() {
     for text in &hostile() {
         if metadata(text).is_ok() {
             let components: Vec<_> = Path::new(text).components().collect();
-            assert!(matches!(components.as_slice(), [Component::Normal(_)]), "`{}`", text.escape_debug());
+            assert!(
+                matches!(components.as_slice(), [Component::Normal(_)]),
+                "`{}`",
+                text.escape_debug()
+            );
         }
     }
 }
 
 #[test]
 fn hostile_keys_and_values_of_the_command_line_are_no_panic() {
-    let odd = ["", "=", "..=x", "output..path=x", ".=x", "output.path", "a.b.c.d.e.f=1", "output=1", "output.path.x=1", "version=[", "=x=y"];
+    let odd = [
+        "",
+        "=",
+        "..=x",
+        "output..path=x",
+        ".=x",
+        "output.path",
+        "a.b.c.d.e.f=1",
+        "output=1",
+        "output.path.x=1",
+        "version=[",
+        "=x=y",
+    ];
     for argument in odd.map(str::to_owned).into_iter().chain(hostile()) {
         let mut document = Document::new("job file", "jobs/hostile.toml", JOB);
         document.set(&argument);
@@ -284,7 +442,18 @@ fn hostile_run_keys_and_shards_are_refused_or_plain() {
         let shard = Shard::parse(&text);
         assert!(shard.is_none(), "{shard:?} of `{}`", text.escape_debug());
     }
-    for text in ["1/1", "0/0", "-1/2", "2/1", "1/2/3", "1e0/2", "0x0/2", "٠/2", "18446744073709551616/2", "0/99999999999999999999"] {
+    for text in [
+        "1/1",
+        "0/0",
+        "-1/2",
+        "2/1",
+        "1/2/3",
+        "1e0/2",
+        "0x0/2",
+        "٠/2",
+        "18446744073709551616/2",
+        "0/99999999999999999999",
+    ] {
         assert_eq!(Shard::parse(text), None, "{text}");
     }
 }

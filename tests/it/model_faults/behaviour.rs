@@ -83,7 +83,7 @@ fn model_that_does_not_come_back_is_found_by_verify_too() {
 #[test]
 fn process_with_a_model_that_does_not_come_back_ends_when_it_is_asked_to() {
     let run = with_a_stone("endless").setting("run.shutdown_grace", "1s").start();
-    let run = run.until_it_writes();
+    let run = run.until_it_has_a_plan();
     std::thread::sleep(Duration::from_millis(500));
     let start = now();
     let run = run.signal(Signal::TERM).end();
@@ -105,11 +105,14 @@ fn process_that_tries_such_a_model_ends_when_it_is_asked_to() {
 fn machine_without_enough_memory_is_no_fault_of_a_row() {
     let fixture = with_a_stone("hungry")
         .job("rows.max_bad_rows", "50")
-        .job("rows.max_bad_fraction", "1.0")
-        .job("rows.on.MODEL_ERROR", "'reject'");
+        .job("rows.max_bad_fraction", "1.0");
     let run = fixture.run();
     run.expect_refusal(ExitCode::HostMemory);
-    insta::assert_snapshot!(run.message(), @"");
+    insta::assert_snapshot!(run.message(), @"
+    error: get memory for the model on this machine: DefaultCPUAllocator: can't allocate memory: you tried to allocate 70368744177664 bytes. Error code 12 (Cannot allocate memory)
+      hint: give the process more memory, or less to do at a time: [line] batch_rows, [threads] score, [line] memory; finished chunks are kept
+      exit code: 41 (memory limit near)
+    ");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn machine_without_enough_memory_is_no_fault_of_the_model() {
     run.expect_refusal(ExitCode::HostMemory);
     insta::assert_snapshot!(run.message(), @"
     error: try `models/hungry-at-once/1/model.pt` on 2 rows of zeros, given x float32 [2, 2]
-      caused by: get memory for the model on this machine: err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 70368744177664 bytes. Error code 12 (Cannot allocate memory)
+      caused by: get memory for the model on this machine: DefaultCPUAllocator: can't allocate memory: you tried to allocate 70368744177664 bytes. Error code 12 (Cannot allocate memory)
       hint: give the process more memory, or less to do at a time: [line] batch_rows, [threads] score, [line] memory; finished chunks are kept
       exit code: 41 (memory limit near)
     ");

@@ -66,7 +66,7 @@ fn too_few_inputs_are_refused() {
         features.retain(|feature| feature["kind"] == "numeric");
     }), @"
     error: try `models/fraud-detector/2/model.pt` on 2 rows of zeros, given dense float32 [2, 7]
-      caused by: run the model on 2 rows: Internal torch error: forward() is missing value for argument 'categories'. Declaration: forward(__torch__.making.model.___torch_mangle_17.TabularModel self, Tensor dense, Tensor categories) -> Tensor
+      caused by: run the model on 2 rows: forward() is missing value for argument 'categories'. Declaration: forward(__torch__.making.model.___torch_mangle_17.TabularModel self, Tensor dense, Tensor categories) -> Tensor
       hint: forward() takes another number of tensors than the contract's `inputs` list, in call order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
@@ -80,7 +80,7 @@ fn too_many_inputs_are_refused() {
         metadata["inputs"].as_array_mut().unwrap().push(again);
     }), @"
     error: try `models/fraud-detector/2/model.pt` on 2 rows of zeros, given dense float32 [2, 7], categories int64 [2, 2], again float32 [2, 7]
-      caused by: run the model on 2 rows: Internal torch error: Expected at most 3 argument(s) for operator 'forward', but received 4 argument(s). Declaration: forward(__torch__.making.model.___torch_mangle_17.TabularModel self, Tensor dense, Tensor categories) -> Tensor
+      caused by: run the model on 2 rows: Expected at most 3 argument(s) for operator 'forward', but received 4 argument(s). Declaration: forward(__torch__.making.model.___torch_mangle_17.TabularModel self, Tensor dense, Tensor categories) -> Tensor
       hint: forward() takes another number of tensors than the contract's `inputs` list, in call order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
@@ -93,7 +93,7 @@ fn inputs_in_another_order_are_refused() {
     }), @"
     error: try `models/fraud-detector/2/model.pt` on 2 rows of zeros, given categories int64 [2, 2], dense float32 [2, 7]
       caused by: run the model on 2 rows: Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got CPUFloatType instead (while checking arguments for embedding)
-      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`
+      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`, or their order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
 }
@@ -103,7 +103,7 @@ fn numbers_of_another_type_are_refused() {
     insta::assert_snapshot!(refused_with(|metadata| metadata["inputs"][0]["dtype"] = json!("float64")), @"
     error: try `models/fraud-detector/2/model.pt` on 2 rows of zeros, given dense float64 [2, 7], categories int64 [2, 2]
       caused by: run the model on 2 rows: mat1 and mat2 must have the same dtype, but got Double and Float
-      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`
+      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`, or their order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
 }
@@ -113,7 +113,7 @@ fn indices_of_another_type_are_refused() {
     insta::assert_snapshot!(refused_with(|metadata| metadata["inputs"][1]["dtype"] = json!("float32")), @"
     error: try `models/fraud-detector/2/model.pt` on 2 rows of zeros, given dense float32 [2, 7], categories float32 [2, 2]
       caused by: run the model on 2 rows: Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got CPUFloatType instead (while checking arguments for embedding)
-      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`
+      hint: forward() takes tensors of another type: correct the `dtype` of the contract's `inputs`, or their order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
 }
@@ -132,7 +132,7 @@ fn model_that_asserts_its_types_is_refused() {
 fn two_inputs_for_a_model_of_three_are_refused() {
     insta::assert_snapshot!(refused_three(|inputs| inputs.truncate(2)), @"
     error: try `models/three-tensors/1/model.pt` on 2 rows of zeros, given dense float32 [2, 2], ids int64 [2, 2]
-      caused by: run the model on 2 rows: Internal torch error: forward() is missing value for argument 'half'. Declaration: forward(__torch__.___torch_mangle_2.ThreeTensors self, Tensor dense, Tensor ids, Tensor half) -> Tensor
+      caused by: run the model on 2 rows: forward() is missing value for argument 'half'. Declaration: forward(__torch__.___torch_mangle_2.ThreeTensors self, Tensor dense, Tensor ids, Tensor half) -> Tensor
       hint: forward() takes another number of tensors than the contract's `inputs` list, in call order
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
