@@ -265,3 +265,11 @@ fn shipped_settings_can_be_used() {
         assert!(settings(&configs(file), &[], &[]).is_ok(), "{file}");
     }
 }
+
+#[test]
+fn secrets_in_urls_are_known_by_themselves() {
+    let secrets = super::secrets_of_url("https://me:ge/heim@s3.example.org/base?token=abc&x=");
+    assert_eq!(secrets, ["me:ge/heim", "ge/heim", "abc", ""]);
+    assert_eq!(super::secrets_of_url("https://s3.example.org:9000/base"), [""; 0]);
+    assert_eq!(super::secrets_of_url("us-east-1"), [""; 0]);
+}

@@ -183,8 +183,8 @@ fn cut_secrets(text: &str, secrets: &[String], spans: &mut Vec<Range<usize>>) {
     for (end, _) in text.match_indices("...") {
         let before = &text.as_bytes()[..end];
         for secret in secrets {
-            let lengths = (SHORTEST_SECRET_BYTES..secret.len()).rev();
-            let cut = lengths.map(|length| end.saturating_sub(length));
+            let lengths = (SHORTEST_SECRET_BYTES..secret.len().min(end + 1)).rev();
+            let cut = lengths.map(|length| end - length);
             let mut cut = cut.filter(|start| before[*start..] == secret.as_bytes()[..end - start]);
             spans.extend(cut.find(|start| text.is_char_boundary(*start)).map(|start| start..end));
         }

@@ -32,6 +32,9 @@ const SECRETS: [(&str, &str); 6] = [
 /// Files that the test itself wrote, with canaries in them.
 const GIVEN: [&str; 4] = ["job.toml", "here.toml", "token", "broken.toml"];
 
+/// Answers that stores have given.
+static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+
 /// A store that refuses every request, and repeats in its answer whatever it was told.
 fn tactless_store() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -52,8 +55,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         heard.push_str(&line);
     }
     let heard = heard.replace("\r\n", " | ").replace('&', "&amp;");
-    // One of them stands where the message is too long and is cut.
-    static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+    // So that one of them stands where the message is too long and is cut.
     let number = ANSWERS.fetch_add(1, Ordering::Relaxed);
     let padding = "-".repeat(number * 7 % 300);
     let secrets: Vec<_> = SECRETS[..5].iter().map(|(_, value)| *value).collect();

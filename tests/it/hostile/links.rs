@@ -157,8 +157,8 @@ fn what_a_run_makes_is_for_its_user_and_group() {
         "{made:?}"
     );
     for path in made {
-        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        let found = path.metadata().unwrap().permissions().mode() & 0o777;
         let wanted = if path.is_dir() { 0o750 } else { 0o640 };
-        assert_eq!(mode, wanted, "{mode:o} of {}", path.display());
+        assert_eq!(found, wanted, "{found:o} of {}", path.display());
     }
 }

@@ -182,8 +182,8 @@ fn job(values: &[(&str, &str)]) -> Option<Job> {
 
 /// The text as TOML, so that nothing of it is taken for anything else.
 fn toml_string(text: &str) -> String {
-    let escaped: String = text.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
-    format!("\"{escaped}\"")
+    let escaped: Vec<_> = text.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+    format!("\"{}\"", escaped.concat())
 }
 
 /// Every hostile text: fragments in all surroundings, and whole paths.

@@ -19,7 +19,7 @@ fn with_a_stone(model: &str) -> JobFixture {
 }
 
 /// Time that a process may need beside the limit on a busy machine; far below the limit of 30 minutes that holds by default.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[expect(clippy::disallowed_methods, reason = "how long a process takes is the claim")]
 fn now() -> Instant {
