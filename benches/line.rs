@@ -76,7 +76,7 @@ fn stages(criterion: &mut Criterion) {
         shutdown: &shutdown,
     };
     let ready = run::ready(&job, &around).unwrap_or_else(|error| unreachable!("{error}"));
-    let model = run::load(&ready.artifact, Device::Cpu, &settings).unwrap_or_else(|error| unreachable!("{error}"));
+    let model = run::load(&ready.artifact, Device::Cpu, &around).unwrap_or_else(|error| unreachable!("{error}"));
     let (plan, preprocessor) = (&ready.plan, &ready.preprocessor);
     let contract = preprocessor.contract();
     let chunk = plan.chunk(ChunkId(0));

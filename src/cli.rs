@@ -26,9 +26,11 @@ use context::Context;
 
 use crate::error::Error;
 use crate::exit::ExitCode;
+use crate::machine;
 
 /// Answers the command line of this process.
 pub fn main() -> ExitCode {
+    machine::keep_to_group();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         }
     };
     let context = Context::new(&cli.common);
+    context::clean_panics();
     let ended = match catch_unwind(AssertUnwindSafe(|| answer(cli.command, &context))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {

@@ -6,14 +6,17 @@
 pub mod device;
 mod probe;
 mod torch;
+mod watch;
+mod words;
 
 use arrow::array::{Array, ArrayData, ArrayRef, make_array, new_empty_array};
 use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub use probe::probe;
+pub use probe::{ProbeError, probe};
 pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
+pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
 use crate::batch::InputTensor;
 use crate::contract::{Contract, TensorType};
@@ -118,6 +121,12 @@ pub enum ModelError {
         /// What libtorch says.
         reason: String,
     },
+    /// The machine has too little memory, whatever the model and its rows are.
+    #[error("get memory for the model on this machine: {reason}")]
+    HostMemory {
+        /// What libtorch says.
+        reason: String,
+    },
     /// Results of several batches do not join.
     #[error("join the results of a chunk's batches")]
     Join(#[source] ArrowError),
@@ -135,7 +144,8 @@ impl ModelError {
             Self::Load { reason, .. }
             | Self::Forward { reason, .. }
             | Self::Always { reason, .. }
-            | Self::Device { reason, .. } => reason.clone(),
+            | Self::Device { reason, .. }
+            | Self::HostMemory { reason } => reason.clone(),
             Self::Output { .. } | Self::Values { .. } | Self::Join(_) => self.to_string(),
         }
     }
@@ -150,18 +160,17 @@ impl Seam for ModelError {
             | Self::Output { .. }
             | Self::Values { .. } => ExitCode::Model,
             Self::Device { .. } => ExitCode::Device,
+            Self::HostMemory { .. } => ExitCode::HostMemory,
             Self::Join(_) => ExitCode::Internal,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Load { .. } => Some(
-                "export it with: torch.jit.freeze(torch.jit.script(model.eval())).save(\"model.pt\"); what torch.save writes is not TorchScript"
-                    .to_owned(),
-            ),
-            Self::Forward { .. } => Some(
-                "the contract's `inputs` state the tensors in call order, with their dtypes and shapes; compare them with the model's forward()"
+            Self::Load { reason, .. } => Some(words::of_load(reason).to_owned()),
+            Self::Forward { reason, .. } => Some(words::of_forward(reason)),
+            Self::HostMemory { .. } => Some(
+                "give the process more memory, or less to do at a time: [line] batch_rows, [threads] score, [line] memory; finished chunks are kept"
                     .to_owned(),
             ),
             Self::Always { .. } => Some(

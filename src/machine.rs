@@ -8,6 +8,8 @@ mod cgroup;
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::fs::Mode;
+use rustix::process::umask;
 use serde::Serialize;
 
 use self::cgroup::Cgroup;
@@ -28,6 +30,13 @@ pub struct Cpu {
     pub model: Option<String>,
     /// Those of [`CPU_FLAGS`] that it has.
     pub flags: Vec<&'static str>,
+}
+
+/// From now on what this process makes is for its user and group alone: files 0640, folders 0750, and less where the system says so already.
+pub fn keep_to_group() {
+    const OTHERS: Mode = Mode::from_raw_mode(0o027);
+    let before = umask(OTHERS);
+    umask(before | OTHERS);
 }
 
 impl Machine {

@@ -26,6 +26,7 @@ use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
 use crate::guard::message;
+use crate::infer::Watch;
 use crate::plan::Plan;
 use crate::read::{self, ChunkBytes, ReadError};
 use crate::score::{Attempt, Fetched, Scorer};
@@ -64,6 +65,8 @@ pub struct Work {
     pub scorer: Arc<Scorer>,
     /// Keeps it, or has it already.
     pub checkpoint: Arc<Checkpoint>,
+    /// Knows whether the model still comes back.
+    pub watch: Arc<Watch>,
     /// Chunks, in order.
     pub chunks: Vec<ChunkId>,
     /// Whether to start another.
@@ -82,6 +85,7 @@ pub fn run(
     mut take: impl FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let chunks = work.chunks.clone();
+    let watch = Arc::clone(&work.watch);
     let feeder = Arc::new(Feeder {
         room: Room::new(limits),
         pool: pool(limits.threads)?,
@@ -92,7 +96,7 @@ pub fn run(
     });
     let (sender, receiver) = mpsc::channel();
     let feeding = runtime.spawn(Arc::clone(&feeder).feed(sender));
-    let collected = collect(&chunks, &receiver, shutdown, monitor, &mut take);
+    let collected = collect(&chunks, &receiver, &watch, shutdown, monitor, &mut take);
     // Chunks that wait are dropped.
     feeder.stop.store(true, Ordering::Relaxed);
     feeding.abort();
@@ -124,6 +128,7 @@ struct Scored {
 fn collect(
     chunks: &[ChunkId],
     receiver: &Receiver<Scored>,
+    watch: &Watch,
     shutdown: &Shutdown,
     monitor: &dyn Monitor,
     take: &mut impl FnMut(Part) -> Result<(), Error>,
@@ -133,6 +138,7 @@ fn collect(
     let mut next = due.next();
     while let Some(&chunk) = next {
         shutdown.go_on()?;
+        watch.look()?;
         let scored = match receiver.recv_timeout(LOOK) {
             Ok(scored) => scored,
             Err(RecvTimeoutError::Timeout) => continue,

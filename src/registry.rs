@@ -2,10 +2,14 @@
 //!
 //! The only reader of model folders. An alias is resolved here, once; what comes out names the version itself.
 
+mod archive;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+pub use archive::Kind;
 
 use crate::contract::{Contract, ContractError, Feature};
 use crate::digest::sha256;
@@ -114,13 +118,19 @@ impl Registry {
             });
         }
         let model = required(&place, "model.pt").await?;
+        let file = || place.join("model.pt").location().to_string();
+        let kind = Kind::of(&model);
         let found = sha256(&model);
         if !found.eq_ignore_ascii_case(&contract.sha256) {
             return Err(RegistryError::Digest {
-                file: place.join("model.pt").location().to_string(),
+                file: file(),
+                kind,
                 stated: contract.sha256,
                 found,
             });
+        }
+        if kind != Kind::TorchScript {
+            return Err(RegistryError::NotTorchScript { file: file(), kind });
         }
         let mut files = BTreeMap::new();
         for file in contract.features.iter().filter_map(side_file) {
@@ -274,14 +284,24 @@ pub enum RegistryError {
         folder: String,
     },
     /// The model is not the one that the metadata describes.
-    #[error("`{file}` has SHA-256 {found}, its metadata.json says {stated}")]
+    #[error("`{file}` has SHA-256 {found}, its metadata.json says {stated}{}", besides(*kind))]
     Digest {
         /// The file.
         file: String,
+        /// What it is.
+        kind: Kind,
         /// Digest in metadata.json.
         stated: String,
         /// Digest of the bytes.
         found: String,
+    },
+    /// The model is something else, and the metadata knows it so.
+    #[error("`{file}` is {kind}, expected a TorchScript archive")]
+    NotTorchScript {
+        /// The file.
+        file: String,
+        /// What it is.
+        kind: Kind,
     },
     /// The contract cannot be used.
     #[error(transparent)]
@@ -299,7 +319,8 @@ impl Seam for RegistryError {
             | Self::DanglingAlias { .. }
             | Self::NoSuchFile { .. }
             | Self::Misplaced { .. }
-            | Self::Digest { .. } => ExitCode::Model,
+            | Self::Digest { .. }
+            | Self::NotTorchScript { .. } => ExitCode::Model,
             Self::Contract(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
@@ -321,6 +342,8 @@ impl Seam for RegistryError {
                     aliases.join(", ")
                 ))
             }
+            Self::NotTorchScript { kind, .. } => Some(kind.way_out().to_owned()),
+            Self::Digest { kind, .. } if is_known(*kind) => Some(kind.way_out().to_owned()),
             Self::Digest { .. } => {
                 Some("write metadata.json again after model.pt has been saved, or restore the model file".to_owned())
             }
@@ -329,6 +352,20 @@ impl Seam for RegistryError {
             Self::DanglingAlias { .. } | Self::NoSuchFile { .. } | Self::Misplaced { .. } => None,
         }
     }
+}
+
+/// What a file is that is not the one described, where that explains it.
+fn besides(kind: Kind) -> String {
+    if is_known(kind) {
+        format!("; it is {kind}")
+    } else {
+        String::new()
+    }
+}
+
+/// True for a file that is something else than a model, and what.
+fn is_known(kind: Kind) -> bool {
+    !matches!(kind, Kind::TorchScript | Kind::Unknown(_))
 }
 
 #[cfg(test)]

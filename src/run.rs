@@ -17,7 +17,10 @@ mod rescore;
 mod shard;
 mod stop;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
@@ -35,6 +38,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::events::{Event, Monitor};
 use crate::hold::{Hold, Taken};
+use crate::infer::Watch;
 use crate::machine::Machine;
 use crate::report::Tally;
 use crate::settings::{OnBusy, Settings};
@@ -43,6 +47,9 @@ use crate::spec::OnExisting;
 use crate::validate::Job;
 use claim::Intent;
 use line::Line;
+
+/// How often it is looked whether the model has come back.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a run needs from around it.
 pub struct Surroundings<'a> {
@@ -78,6 +85,25 @@ impl Surroundings<'_> {
             grace: self.settings.run.shutdown_grace,
             clock: self.clock.as_ref(),
         }
+    }
+}
+
+impl Surroundings<'_> {
+    /// Lets the model do something on a thread of its own, since it may never come back. Then that thread is left behind: the process ends.
+    pub fn attend<T: Send + 'static>(
+        &self,
+        watch: &Watch,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
+        let thread = thread.map_err(|source| RunError::Thread { source })?;
+        while !thread.is_finished() {
+            watch.look()?;
+            self.shutdown.go_on()?;
+            thread::sleep(LOOK);
+        }
+        // A panic there is a panic here.
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 

@@ -10,6 +10,7 @@ mod spec;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::schema;
 
 pub use shown::{Setting, Shown};
 pub use spec::{
-    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
+    AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, InferSpec, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
     ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
 };
 
@@ -37,6 +38,19 @@ const SECRET_VARIABLES: [&str; 6] = [
     "AWS_SSE_CUSTOMER_KEY_BASE64",
 ];
 
+/// Variables of proxies, whose URLs may hold a password.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Variables that name files with a token in them.
+const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+
 /// What the names of the variables start with that say how a bucket is reached.
 const STORE_PREFIX: &str = "AWS_";
 
@@ -47,6 +61,8 @@ pub struct Settings {
     pub device: DeviceSettings,
     /// How many threads work.
     pub threads: ThreadSettings,
+    /// How the model runs.
+    pub infer: InferSettings,
     /// How much is in work at once.
     pub line: LineSettings,
     /// How buckets are reached.
@@ -70,6 +86,13 @@ pub struct Settings {
 pub struct DeviceSettings {
     /// The device.
     pub kind: DeviceRequest,
+}
+
+/// How the model runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InferSettings {
+    /// Time after which a forward pass ends the run; `None`: never.
+    pub batch_timeout: Option<Duration>,
 }
 
 /// How much is in work at once.
@@ -214,9 +237,36 @@ pub fn no_color() -> bool {
     environment("NO_COLOR").is_some()
 }
 
-/// Values that must never be seen in a log.
+/// Values that must never be seen in a log: those of variables, the tokens in the files that variables name, and what is secret in the URLs
+/// of services and proxies.
 pub fn secrets() -> Vec<String> {
-    SECRET_VARIABLES.into_iter().filter_map(environment).collect()
+    let files = TOKEN_FILES.into_iter().filter_map(environment);
+    // A file that cannot be read is a matter for whoever needs it.
+    let tokens = files.filter_map(|file| fs::read_to_string(file).ok());
+    let proxies = PROXY_VARIABLES.into_iter().filter_map(environment);
+    let urls = store_variables().into_values().chain(proxies);
+    let in_urls = urls.flat_map(|url| secrets_of_url(&url));
+    let plain = SECRET_VARIABLES.into_iter().filter_map(environment);
+    plain.chain(tokens).chain(in_urls).collect()
+}
+
+/// The user with its password, the password, and the values of the query, which libraries name without the rest of the URL.
+fn secrets_of_url(url: &str) -> Vec<String> {
+    let Some((_, rest)) = url.split_once("://") else {
+        return Vec::new();
+    };
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let user = before.rsplit_once('@').map(|(user, _)| user);
+    let password = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
+    let values = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(_, value)| value);
+    user.into_iter()
+        .chain(password)
+        .chain(values)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The variables that say how a bucket is reached, by name. Secrets are among them.

@@ -3,6 +3,7 @@
 //! The only file that names S3 or the local file system of `object_store`. It holds no protocol: what is written in
 //! which order is decided by those who call it. Writes on a condition are in `storage/conditional.rs`.
 
+mod beneath;
 mod client;
 mod conditional;
 mod credentials;
@@ -40,12 +41,18 @@ pub use self::traffic::{Counts, counts};
 /// Ranges closer together than this are fetched in one request: a gap of this size costs less than a second round trip.
 const COALESCE_BYTES: u64 = 512 * 1024;
 
+/// For opening a file of this name and not what a link of this name leads to.
+#[expect(clippy::cast_possible_wrap, reason = "a pattern of bits, which std takes as signed")]
+pub const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
 /// A place in a store: a folder, a prefix or a file.
 #[derive(Debug, Clone)]
 pub struct Place {
     door: Arc<Door>,
     path: Path,
     location: Location,
+    /// What was opened. Nothing that is written here may lie outside of it.
+    root: Path,
 }
 
 /// The ways into one store.
@@ -115,6 +122,7 @@ impl Place {
         };
         Ok(Self {
             door: Arc::new(door),
+            root: path.clone(),
             path,
             location: location.clone(),
         })
@@ -142,6 +150,7 @@ impl Place {
             door: Arc::clone(&self.door),
             path,
             location,
+            root: self.root.clone(),
         }
     }
 
@@ -158,6 +167,25 @@ impl Place {
             door: Arc::clone(&self.door),
             path,
             location,
+            root: self.root.clone(),
+        }
+    }
+
+    /// An error where a link on a local disk leads from this place out of the folder that was opened. Asked before anything is written.
+    pub fn stays(&self) -> Result<(), StorageError> {
+        let Location::Local(_) = self.location else {
+            return Ok(());
+        };
+        let file = |path: &Path| PathBuf::from("/").join(decoded(path));
+        let (root, path) = (file(&self.root), file(&self.path));
+        match beneath::way_out(&root, &path) {
+            Ok(None) => Ok(()),
+            Ok(Some(link)) => Err(StorageError::LeadsOut {
+                link: link.path,
+                target: link.target,
+                root,
+            }),
+            Err(source) => Err(StorageError::Disk { path, source }),
         }
     }
 
@@ -274,6 +302,7 @@ impl Place {
     }
 
     async fn write_once(&self, bytes: Bytes) -> Result<(), StorageError> {
+        self.stays()?;
         self.before("put")?;
         let written = self.door.writes.put(&self.path, bytes.into()).await;
         self.after("put");
@@ -308,6 +337,7 @@ impl Place {
     }
 
     async fn remove_once(&self) -> Result<(), StorageError> {
+        self.stays()?;
         self.before("remove")?;
         let removed = self.door.control.delete(&self.path).await;
         self.after("remove");
@@ -390,6 +420,7 @@ impl Place {
             panic!("a bucket has a name");
         };
         Self {
+            root: Path::from(prefix.as_str()),
             path: Path::from(prefix.as_str()),
             door: Arc::new(Door {
                 reads: store.clone(),

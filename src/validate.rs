@@ -9,7 +9,7 @@ mod places;
 mod schedule;
 mod template;
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
@@ -19,6 +19,7 @@ use crate::spec::{
 
 pub use columns::LineageColumns;
 pub use location::Location;
+use location::unseen;
 pub use places::STATE_SUFFIX;
 pub use schedule::Schedule;
 
@@ -88,6 +89,13 @@ pub fn read(document: &Document, date: NaiveDate) -> Result<Job, Problems> {
 /// Checks a job for a date.
 pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
     let mut found = Vec::new();
+    if !(1..=9_999).contains(&date.year()) {
+        // Folders are named date=YYYY-MM-DD, which sorts and is read back only so.
+        found.push(Problem::new(
+            "",
+            format!("the date is {date}, expected a year from 1 to 9999"),
+        ));
+    }
     identity(spec, &mut found);
     model(&spec.model, &mut found);
     rows(&spec.rows, &mut found);
@@ -147,7 +155,8 @@ fn model(spec: &ModelSpec, found: &mut Vec<Problem>) {
     for (key, name) in [("model.name", &spec.name), ("model.version", &spec.version)] {
         if name.is_empty() {
             found.push(Problem::new(key, "is empty"));
-        } else if name.contains(['/', '\\']) || name == "." || name == ".." || name.contains(char::is_control) {
+        } else if name.contains(['/', '\\']) || name == "." || name == ".." || name.contains(unseen) || name.len() > 255
+        {
             let fault = format!("is `{}`, which cannot be the name of one folder", name.escape_debug());
             found.push(Problem::new(key, fault).hint("folders above the model belong to `model.registry`"));
         }

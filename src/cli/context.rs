@@ -1,8 +1,10 @@
 //! What the commands share: settings, logs, the terminal, and where answers go.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::panic;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -31,6 +33,15 @@ pub(super) fn device_flag(device: Option<&str>) -> Vec<Flag<'_>> {
         .map(|device| ("--device", "device.kind", device))
         .into_iter()
         .collect()
+}
+
+/// Panics are said without secrets, too: they may quote what a store said.
+pub(super) fn clean_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let redactor = Redactor::new(settings::secrets());
+        let name = thread::current().name().unwrap_or("of no name").to_owned();
+        let _ = writeln!(stderr(), "thread {name}: {}", redactor.clean(&panic.to_string()));
+    }));
 }
 
 /// What the commands share.

@@ -129,7 +129,7 @@ fn job(
     let mut findings = vec![ok("job", format!("{} is valid", file.job.display()))];
     let model = terminal.around(settings, |around| {
         let artifact = run::artifact(&job, around)?;
-        run::load(&artifact, run::device(settings)?, settings)?;
+        run::load(&artifact, run::device(settings)?, around)?;
         Ok(artifact)
     });
     findings.push(match model {

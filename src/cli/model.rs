@@ -1,6 +1,7 @@
 //! `model`: looks into a registry.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -154,13 +155,17 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     }
     let artifact = artifact(&args.version, context)?;
     let device = run::device(&settings)?;
-    let model = run::load(&artifact, device, &settings)?;
-    let preprocessor = Preprocessor::new(&artifact)?;
-    let golden = artifact.place.join("golden.parquet");
-    let compared = match context.runtime()?.block_on(golden.read())? {
-        Some(bytes) => Some(golden::compare(&model, &preprocessor, bytes)?),
-        None => None,
-    };
+    let terminal = context.terminal(&settings)?;
+    let compared = terminal.around(&settings, |around| {
+        let model = run::load(&artifact, device, around)?;
+        let preprocessor = Preprocessor::new(&artifact)?;
+        let Some(bytes) = around.wait(artifact.place.join("golden.parquet").read())? else {
+            return Ok(None);
+        };
+        let watch = Arc::clone(model.watch());
+        let compared = around.attend(&watch, move || golden::compare(&model, &preprocessor, bytes))?;
+        compared.map(Some)
+    })?;
     let facts = json!({
         "name": artifact.contract.name,
         "version": artifact.contract.version,

@@ -53,7 +53,7 @@ fn look(args: &JobArgs, context: &Context, load: bool) -> Result<ExitCode, Error
         let ready = run::ready(&job, around)?;
         let device = if load {
             let device = run::device(&settings)?;
-            run::load(&ready.artifact, device, &settings)?;
+            run::load(&ready.artifact, device, around)?;
             Some(device)
         } else {
             None

@@ -173,7 +173,7 @@ fn is_no_interval([least, greatest]: [f64; 2]) -> bool {
 
 /// Files of a version lie in its folder: what is verified and copied with it is all there is.
 fn is_file_name(file: &str) -> bool {
-    !matches!(file, "" | "." | "..") && !file.contains('/')
+    !matches!(file, "" | "." | "..") && !file.contains(['/', '\\']) && !file.contains(char::is_control)
 }
 
 /// Whether a shape is rows by a number of values that a machine can hold.

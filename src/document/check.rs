@@ -9,12 +9,25 @@ use crate::problem::{Problem, listed, meant};
 use crate::schema::{Kind, Rule, joined};
 
 /// Parts of a key's name that say its value is a secret.
-const SECRETS: [&str; 5] = ["secret", "token", "password", "access_key", "api_key"];
+const SECRETS: [&str; 10] = [
+    "secret",
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "accesskey",
+    "apikey",
+    "privatekey",
+    "bearer",
+];
 
 /// True for a key whose value must not stand in a file.
 pub(super) fn looks_secret(key: &str) -> bool {
     let name = key.rsplit('.').next().unwrap_or(key).to_lowercase();
-    SECRETS.iter().any(|secret| name.contains(secret))
+    let name = name.replace(['_', '-', ' '], "");
+    // `storage.credentials` names a source and holds none.
+    name != "credentials" && SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 /// Checks a document; unknown keys and wrong values are taken out, missing keys get empty values.

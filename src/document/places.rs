@@ -7,6 +7,7 @@ use std::sync::Arc;
 use miette::NamedSource;
 use toml::de::{DeTable, DeValue};
 
+use super::check::looks_secret;
 use crate::problem::meant;
 use crate::schema::joined;
 
@@ -91,13 +92,36 @@ fn masked(start: usize, text: &str, hidden: &[Range<usize>]) -> String {
         Some(from..from + hidden.len())
     });
     let mut bytes = text.as_bytes().to_vec();
-    for hidden in given.chain(users_in_urls(text)) {
+    for hidden in given.chain(users_in_urls(text)).chain(secrets_in_lines(text)) {
         if let Some(bytes) = bytes.get_mut(hidden) {
             bytes.fill(b'*');
         }
     }
     // What is hidden starts and ends between characters, so what is left is whole.
     String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// What stands behind `key =` where the key looks secret. A file that cannot be parsed has no keys, and is shown all the same.
+fn secrets_in_lines(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices('=').filter_map(|(equals, _)| {
+        let before = text[..equals].trim_end_matches([' ', '\t', '"', '\'']);
+        let name = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
+        let name = name.map_or(before, |end| &before[end..]);
+        if !looks_secret(name.trim_start_matches(|c: char| !c.is_alphanumeric())) {
+            return None;
+        }
+        let value = &text[equals + 1..];
+        let start = equals + 1 + value.len() - value.trim_start_matches([' ', '\t']).len();
+        let value = &text[start..];
+        let several = ["\"\"\"", "\'\'\'"]
+            .into_iter()
+            .find(|quotes| value.starts_with(quotes));
+        let end = match several {
+            Some(quotes) => value[3..].find(quotes).map_or(value.len(), |end| end + 6),
+            None => value.find('\n').unwrap_or(value.len()),
+        };
+        Some(start..start + end)
+    })
 }
 
 /// The bytes between `://` and `@`. A password may hold a slash, so a slash ends nothing.

@@ -4,11 +4,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError, create_dir_all};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Hold, HoldError, Holder, Seat, Taken};
 use crate::records::DateFolder;
+use crate::storage::NO_FOLLOW;
 
 /// How often a lock that is held is tried again.
 const POLL: Duration = Duration::from_millis(50);
@@ -29,6 +31,7 @@ impl Lock {
 /// Takes the lock, waiting as long as patience lasts.
 pub(super) async fn take(date: &DateFolder, holder: &Holder, patience: Duration) -> Result<Taken, HoldError> {
     let place = date.place().join("lock");
+    place.stays()?;
     let path = place.local().unwrap_or(Path::new("lock"));
     let failed = |source| HoldError::Lock {
         path: path.display().to_string(),
@@ -81,7 +84,9 @@ fn opened(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         create_dir_all(folder)?;
     }
-    OpenOptions::new().read(true).append(true).create(true).open(path)
+    let mut options = OpenOptions::new();
+    options.custom_flags(NO_FOLLOW).read(true).append(true).create(true);
+    options.open(path)
 }
 
 fn whoever(file: &mut File) -> String {

@@ -1,10 +1,14 @@
 //! Tries the model on two made-up rows before any work, so that a wrong contract costs a second and not an hour.
 
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::MutableBuffer;
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 
 use super::{Model, ModelError, TorchModel, check};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Contract, Input, TensorType, TextSource};
+use crate::error::Seam;
+use crate::exit::ExitCode;
 
 /// Rows of the probe: two, since one row hides a batch dimension that is not there.
 const ROWS: usize = 2;
@@ -14,29 +18,47 @@ const TOKENS: i64 = 4;
 
 /// Runs the model on rows of zeros and compares the results with the contract. A model that does not take tensors as the line lays them
 /// out gets copies.
-pub fn probe(model: &mut TorchModel, contract: &Contract) -> Result<(), ModelError> {
+///
+/// Gives the outputs that are not finite for such rows. That is no fault: zeros may be rows that never occur.
+pub fn probe(model: &mut TorchModel, file: &str, contract: &Contract) -> Result<Vec<String>, ProbeError> {
     let tried = attempt(model, contract);
-    if tried.is_ok() || !contract.inputs.iter().any(|input| contract.is_transposed(input)) {
-        return tried;
-    }
-    model.copy_row_major();
-    // When that does not help either, the first failure is the one that says why.
-    attempt(model, contract).or(tried)
+    let tried = match tried {
+        Err(ModelError::Forward { .. }) if contract.inputs.iter().any(|input| contract.is_transposed(input)) => {
+            model.copy_row_major();
+            // When that does not help either, the first failure is the one that says why.
+            attempt(model, contract).or(tried)
+        }
+        tried => tried,
+    };
+    let failed = |source| ProbeError {
+        file: file.to_owned(),
+        given: given(contract),
+        source,
+    };
+    let outputs = tried.map_err(failed)?;
+    let outputs = contract.outputs.iter().zip(&outputs);
+    let unfit = outputs.filter(|(_, values)| !is_finite(values));
+    Ok(unfit.map(|(output, _)| output.column.clone()).collect())
 }
 
-fn attempt(model: &TorchModel, contract: &Contract) -> Result<(), ModelError> {
+fn attempt(model: &TorchModel, contract: &Contract) -> Result<Vec<ArrayRef>, ModelError> {
     let inputs: Vec<_> = contract.inputs.iter().map(|input| zeros(contract, input)).collect();
     let outputs = model.forward(&inputs)?;
-    check(contract, &outputs, ROWS)
+    check(contract, &outputs, ROWS)?;
+    Ok(outputs)
 }
 
-fn zeros(contract: &Contract, input: &Input) -> InputTensor {
-    let mut shape: Vec<i64> = input
-        .shape
-        .iter()
+fn shape(input: &Input) -> Vec<i64> {
+    let extents = input.shape.iter();
+    let mut shape: Vec<i64> = extents
         .map(|&extent| if extent < 0 { TOKENS } else { extent })
         .collect();
     shape[0] = 2;
+    shape
+}
+
+fn zeros(contract: &Contract, input: &Input) -> InputTensor {
+    let shape = shape(input);
     let count: i64 = shape.iter().product();
     let count = usize::try_from(count).unwrap_or(0);
     let mut data = MutableBuffer::from_len_zeroed(count * input.dtype.host().bytes());
@@ -56,5 +78,55 @@ fn zeros(contract: &Contract, input: &Input) -> InputTensor {
             Layout::RowMajor
         },
         data,
+    }
+}
+
+/// The tensors in words.
+fn given(contract: &Contract) -> String {
+    let inputs = contract.inputs.iter();
+    let inputs = inputs.map(|input| format!("{} {} {:?}", input.name, input.dtype, shape(input)));
+    inputs.collect::<Vec<_>>().join(", ")
+}
+
+fn is_finite(values: &ArrayRef) -> bool {
+    match values.data_type() {
+        DataType::Float16 => values
+            .as_primitive::<Float16Type>()
+            .values()
+            .iter()
+            .all(|value| value.is_finite()),
+        DataType::Float32 => values
+            .as_primitive::<Float32Type>()
+            .values()
+            .iter()
+            .all(|value| value.is_finite()),
+        DataType::Float64 => values
+            .as_primitive::<Float64Type>()
+            .values()
+            .iter()
+            .all(|value| value.is_finite()),
+        _ => true,
+    }
+}
+
+/// Why the model does not do what its contract says.
+#[derive(Debug, thiserror::Error)]
+#[error("try `{file}` on 2 rows of zeros, given {given}")]
+pub struct ProbeError {
+    /// The model file.
+    file: String,
+    /// The tensors by the contract.
+    given: String,
+    /// What came of it.
+    source: ModelError,
+}
+
+impl Seam for ProbeError {
+    fn exit(&self) -> ExitCode {
+        self.source.exit()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.source.hint()
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
 use super::device::Device;
-use super::{Model, ModelError};
+use super::{Model, ModelError, words};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
 
@@ -27,9 +27,11 @@ pub struct TorchModel {
 impl TorchModel {
     /// Loads the archive from the bytes whose digest was checked.
     pub fn load(bytes: &Bytes, file: &str, contract: &Contract, device: Device) -> Result<Self, ModelError> {
-        let failed = |error: TchError| ModelError::Load {
-            file: file.to_owned(),
-            reason: short(&error),
+        let failed = |error: TchError| {
+            hardware(&error, device).unwrap_or_else(|| ModelError::Load {
+                file: file.to_owned(),
+                reason: short(&error),
+            })
         };
         // Shapes differ from batch to batch: the profiling executor would compile anew in the middle of a run.
         tch::jit::f_set_profiling_mode(false).map_err(failed)?;
@@ -133,23 +135,30 @@ impl From<TchError> for Failure {
 }
 
 fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
+    hardware(error, device).unwrap_or_else(|| ModelError::Forward {
+        rows: usize::try_from(rows).unwrap_or(0),
+        reason: short(error),
+    })
+}
+
+/// The failure of a device, or of a machine with too little memory: neither the model's fault nor a row's.
+fn hardware(error: &TchError, device: Device) -> Option<ModelError> {
     let text = error.to_string();
     let reason = short(error);
-    if matches!(device, Device::Cuda(_)) && (text.contains("CUDA") || text.contains("cuDNN")) {
-        return ModelError::Device {
-            device: device.to_string(),
-            reason,
-        };
+    if words::is_host_memory(&reason) {
+        return Some(ModelError::HostMemory { reason });
     }
-    ModelError::Forward {
-        rows: usize::try_from(rows).unwrap_or(0),
+    let is_cuda = text.contains("CUDA") || text.contains("cuDNN");
+    (is_cuda && matches!(device, Device::Cuda(_))).then(|| ModelError::Device {
+        device: device.to_string(),
         reason,
-    }
+    })
 }
 
 /// The line of a C++ stack trace that says what is wrong.
 fn short(error: &TchError) -> String {
     let text = error.to_string();
+    let text = text.strip_prefix("Internal torch error:").unwrap_or(&text);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.clone().next().unwrap_or("no message");
     // What an operator says stands before the trace, what the model itself raises behind it.
@@ -159,7 +168,13 @@ fn short(error: &TchError) -> String {
         let is_kind = !kind.contains(' ') && (kind.ends_with("Error") || kind.ends_with("Exception"));
         is_kind.then_some(if kind == "RuntimeError" { said } else { line })
     });
-    said.unwrap_or(first).to_owned()
+    let said = said.unwrap_or(first);
+    // The place in libtorch's own source says nothing to anybody here.
+    let place = said
+        .strip_prefix("[enforce fail at ")
+        .and_then(|rest| rest.split_once("] "));
+    let said = place.map_or(said, |(_, rest)| rest.trim_start_matches(". "));
+    said.trim_start_matches("err == 0. ").to_owned()
 }
 
 /// What `forward()` returned, taken apart.

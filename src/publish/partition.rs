@@ -3,8 +3,9 @@
 //! The only writer below the root of a data set. In a bucket each file is replaced by one request, on the condition that it is still what
 //! was looked at; on a local disk by a rename, and several files by exchanging their folder, under the lock.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::spool::{disk, footer_of};
 use super::{Owner, PublishError, Spooled, Stamp};
 use crate::failpoint;
-use crate::storage::{Attempt, Condition, Place, Seen, Version};
+use crate::storage::{Attempt, Condition, NO_FOLLOW, Place, Seen, Version};
 
 /// Name of the marker that some readers wait for. It is empty: Polars refuses a folder with a marker that is not.
 pub const SUCCESS: &str = "_SUCCESS";
@@ -168,6 +169,7 @@ impl Partition {
         let Some(folder) = self.place.local() else {
             return Ok(());
         };
+        self.place.stays()?;
         let root = folder.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(root).map_err(|source| disk("create the folder", root, source))?;
         let mut files = files;
@@ -238,9 +240,12 @@ impl Partition {
         let Some(path) = marker.local() else {
             return Ok(marker.write(Bytes::new()).await?);
         };
+        marker.stays()?;
         // Not by way of a file under another name, which a reader could take for data.
         let name = path.to_string_lossy();
-        let made = failpoint::before("put", &name).and_then(|()| File::create(path).map(drop));
+        let mut options = OpenOptions::new();
+        options.custom_flags(NO_FOLLOW).write(true).create(true).truncate(true);
+        let made = failpoint::before("put", &name).and_then(|()| options.open(path).map(drop));
         failpoint::after("put", &name);
         made.map_err(|source| disk("create the marker", path, source))
     }

@@ -23,6 +23,7 @@ use crate::failpoint;
 use crate::nonce::nonce;
 use crate::output;
 use crate::records::{DataFile, PlanRecord};
+use crate::storage::NO_FOLLOW;
 
 /// Where files grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -406,7 +407,10 @@ impl SpoolFile {
         let path = folder.path().join(format!("{}.spool", nonce()));
         let mut options = OpenOptions::new();
         let opened = failpoint::before("create", &path.to_string_lossy()).and_then(|()| match folder {
-            SpoolFolder::Renamed(_) => options.read(true).write(true).create_new(true).mode(0o640).open(&path),
+            SpoolFolder::Renamed(_) => {
+                options.custom_flags(NO_FOLLOW).mode(0o640);
+                options.read(true).write(true).create_new(true).open(&path)
+            }
             SpoolFolder::Sent(folder) => tempfile::tempfile_in(folder),
         });
         let file = opened.map_err(|source| disk("create the file", &path, source))?;

@@ -24,6 +24,9 @@ pub(super) const RELEASE_TIME: Duration = Duration::from_secs(5);
 /// Times of a lease in which the death of its holder is noticed for sure.
 const NOTICED: u32 = 2;
 
+/// What is written below the records of a date; a link there is found before anything is scored.
+const WRITTEN: [&str; 6] = ["lock", "log", "plans", "published", "rejects", "spool"];
+
 /// Where a run works.
 pub struct Desk {
     /// Records of the date.
@@ -105,6 +108,10 @@ impl Desk {
         let (Some(state), Some(partition)) = (self.state.local(), self.partition.place().local()) else {
             return Ok(());
         };
+        self.partition.place().stays()?;
+        for name in WRITTEN {
+            self.date.place().join(name).stays()?;
+        }
         let output = partition.parent().unwrap_or(partition);
         let allow_network_fs = around.settings.state.allow_network_fs;
         Ok(disk::check(job, state, output, allow_network_fs)?)

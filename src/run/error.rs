@@ -71,6 +71,12 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// No thread for the model.
+    #[error("start a thread for the model")]
+    Thread {
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The plan's folder is damaged again and again.
     #[error("no plan's folder below `{plans}` can be used")]
     Plans {
@@ -90,6 +96,7 @@ impl Seam for RunError {
                 ExitCode::Config
             }
             Self::Folder { .. } => ExitCode::Disk,
+            Self::Thread { .. } => ExitCode::HostMemory,
             Self::Plans { .. } => ExitCode::Invariant,
         }
     }
@@ -111,6 +118,7 @@ impl Seam for RunError {
                 "locks and renames there may not be atomic; use a local disk or a bucket, or take the risk with [state] allow_network_fs = true"
             }
             Self::Folder { .. } => "check permissions; nothing was published",
+            Self::Thread { .. } => "allow the process more threads and memory",
             Self::Plans { .. } => "remove the folder; only finished chunks are lost with it",
         };
         Some(hint.to_owned())

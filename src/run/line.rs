@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
-use crate::infer;
 use crate::infer::device::Device;
+use crate::infer::{self, Watch};
 use crate::nonce::nonce;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
@@ -39,6 +39,7 @@ pub(super) struct Line<'a> {
     pub(super) claim: Claim<'a>,
     scorer: Arc<Scorer>,
     checkpoint: Arc<Checkpoint>,
+    watch: Arc<Watch>,
     device: Device,
     limits: Limits,
     tally: Tally,
@@ -64,7 +65,7 @@ impl<'a> Line<'a> {
             return Ok(None);
         };
         let device = device(around.settings)?;
-        let model = load(&ready.artifact, device, around.settings)?;
+        let model = load(&ready.artifact, device, around)?;
         let opened = around.wait(claim::take_place(desk, &wanted, lost))?;
         let generation = opened.generation_of(&ready.base_id).unwrap_or(wanted.generation);
         let contract = ready.preprocessor.contract();
@@ -95,6 +96,7 @@ impl<'a> Line<'a> {
             desk,
             resumed: checkpoint.finished(),
             checkpoint: Arc::new(checkpoint),
+            watch: Arc::clone(model.watch()),
             scorer: Arc::new(Scorer {
                 job: job.clone(),
                 plan: ready.plan,
@@ -189,6 +191,7 @@ impl<'a> Line<'a> {
         let work = Work {
             scorer: Arc::clone(&self.scorer),
             checkpoint: Arc::clone(&self.checkpoint),
+            watch: Arc::clone(&self.watch),
             chunks,
             gate: self.claim.gate(hold, &around.clock),
         };

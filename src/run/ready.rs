@@ -1,11 +1,13 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
+use std::sync::Arc;
+
 use tracing::warn;
 
 use super::Surroundings;
 use crate::error::Error;
 use crate::infer::device::Device;
-use crate::infer::{self, TorchModel};
+use crate::infer::{self, Doing, TorchModel, Watch, Watched};
 use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
@@ -67,12 +69,27 @@ pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, E
 }
 
 /// Loads the model onto the device and tries it on two rows.
-pub fn load(artifact: &ModelArtifact, device: Device, settings: &Settings) -> Result<TorchModel, Error> {
+pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>) -> Result<Watched, Error> {
+    let settings = &around.settings;
     infer::set_intra_op_threads(settings.threads.intra_op.max(1));
+    let watch = Arc::new(Watch::new(settings.infer.batch_timeout, Arc::clone(&around.clock)));
     let file = artifact.place.join("model.pt").location().to_string();
-    let mut model = TorchModel::load(&artifact.model, &file, &artifact.contract, device)?;
-    infer::probe(&mut model, &artifact.contract)?;
-    Ok(model)
+    let (bytes, contract, watching) = (artifact.model.clone(), artifact.contract.clone(), Arc::clone(&watch));
+    let (model, nonfinite) = around.attend(&watch, move || -> Result<_, Error> {
+        let loading = watching.begin(Doing::Loading);
+        let mut model = TorchModel::load(&bytes, &file, &contract, device)?;
+        drop(loading);
+        let _trying = watching.begin(Doing::Trying);
+        let nonfinite = infer::probe(&mut model, &file, &contract)?;
+        Ok((model, nonfinite))
+    })??;
+    for output in nonfinite {
+        warn!(
+            output,
+            "the model gives NaN or infinity for rows of zeros; rows with such results are bad rows, NONFINITE_OUTPUT"
+        );
+    }
+    Ok(Watched::new(model, watch))
 }
 
 /// The device that the settings ask for.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::spec::{
-    AUTO, FormatSpec, LeaseSpec, LogSpec, ProgressSpec, RunSpec, SINGLE_PUT_LIMIT, SettingsSpec, StorageSettings,
+    AUTO, FormatSpec, LeaseSpec, LogSpec, OFF, ProgressSpec, RunSpec, SINGLE_PUT_LIMIT, SettingsSpec, StorageSettings,
 };
 use super::{
-    DeviceRequest, DeviceSettings, LeaseSettings, LineSettings, LogFormat, LogSettings, ProgressMode, PublishSettings,
-    RunSettings, Settings, StateSettings,
+    DeviceRequest, DeviceSettings, InferSettings, LeaseSettings, LineSettings, LogFormat, LogSettings, ProgressMode,
+    PublishSettings, RunSettings, Settings, StateSettings,
 };
 use crate::problem::{Problem, kept, listed, meant};
 
@@ -23,6 +23,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     let mut found = Vec::new();
     let kind = kept(device(&spec.device.kind), &mut found);
+    let batch_timeout = kept(batch_timeout(&spec.infer.batch_timeout), &mut found);
     let memory = kept(bytes("line.memory", &spec.line.memory), &mut found);
     let max_decoded = kept(bytes("line.max_decoded", &spec.line.max_decoded), &mut found);
     let level = kept(level(&spec.log.level), &mut found);
@@ -37,13 +38,15 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     else {
         return Err(found);
     };
-    let (Some(run), Some(lease), Some(single_put_max), Some(retention)) = (run, lease, single_put_max, retention)
+    let (Some(run), Some(lease), Some(single_put_max), Some(retention), Some(batch_timeout)) =
+        (run, lease, single_put_max, retention, batch_timeout)
     else {
         return Err(found);
     };
     Ok(Settings {
         device: DeviceSettings { kind },
         threads: spec.threads,
+        infer: InferSettings { batch_timeout },
         line: LineSettings {
             chunk_rows: spec.line.chunk_rows,
             batch_rows: spec.line.batch_rows,
@@ -109,6 +112,16 @@ fn level(text: &str) -> Result<String, Problem> {
 
 fn interval(text: &str) -> Result<Duration, Problem> {
     time("log.interval", text).and_then(|interval| positive("log.interval", interval))
+}
+
+/// `None` for no limit.
+fn batch_timeout(text: &str) -> Result<Option<Duration>, Problem> {
+    const KEY: &str = "infer.batch_timeout";
+    if text == OFF {
+        return Ok(None);
+    }
+    let time = time(KEY, text).and_then(|time| positive(KEY, time));
+    time.map(Some).map_err(|problem| problem.hint("`off` sets no limit"))
 }
 
 fn time(key: &str, text: &str) -> Result<Duration, Problem> {
@@ -206,6 +219,8 @@ fn storage(settings: StorageSettings) -> Result<StorageSettings, Problem> {
         }
         Some(host) if host.contains('@') => Err(Problem::new("storage.endpoint", "holds a user or a password")
             .hint("credentials come from the environment only, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
+        Some(host) if host.contains(['?', '#']) => Err(Problem::new("storage.endpoint", "holds a query")
+            .hint("expected the address of the service alone, such as https://s3.example.org")),
         Some(_) => Ok(settings),
     }
 }

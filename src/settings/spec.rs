@@ -32,6 +32,12 @@ pub(super) const SINGLE_PUT_MAX: &str = "1GiB";
 /// Largest object that S3 takes in one request.
 pub(super) const SINGLE_PUT_LIMIT: u64 = 5 << 30;
 
+/// Far longer than any batch takes, and short enough to be noticed the same night.
+pub(super) const BATCH_TIMEOUT: &str = "30m";
+
+/// No limit.
+pub(super) const OFF: &str = "off";
+
 /// Long enough to look into a failure of last weekend.
 pub(super) const RETENTION: &str = "7d";
 
@@ -44,6 +50,8 @@ pub struct SettingsSpec {
     pub device: DeviceSpec,
     /// How many threads work.
     pub threads: ThreadSettings,
+    /// How the model runs.
+    pub infer: InferSpec,
     /// How much is in work at once.
     pub line: LineSpec,
     /// How buckets are reached.
@@ -91,6 +99,23 @@ impl Default for ThreadSettings {
         Self {
             score: CHOSEN,
             intra_op: CHOSEN,
+        }
+    }
+}
+
+/// How the model runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InferSpec {
+    /// Time after which a forward pass that has not come back ends the run with exit code 11, such as `30m`; `off`: no limit. It holds for
+    /// loading the model and for the try before a run, too.
+    pub batch_timeout: String,
+}
+
+impl Default for InferSpec {
+    fn default() -> Self {
+        Self {
+            batch_timeout: BATCH_TIMEOUT.to_owned(),
         }
     }
 }

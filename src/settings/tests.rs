@@ -186,6 +186,9 @@ fn shown_settings_name_their_origins() {
     [device]
     kind = "auto"                # default
 
+    [infer]
+    batch_timeout = "30m"        # default
+
     [lease]
     busy_timeout = "5m"          # default
     enabled = true               # default
@@ -262,4 +265,12 @@ fn shipped_settings_can_be_used() {
     for file in ["full.toml", "local.toml", "vm.toml", "k8s.toml"] {
         assert!(settings(&configs(file), &[], &[]).is_ok(), "{file}");
     }
+}
+
+#[test]
+fn secrets_in_urls_are_known_by_themselves() {
+    let secrets = super::secrets_of_url("https://me:ge/heim@s3.example.org/base?token=abc&x=");
+    assert_eq!(secrets, ["me:ge/heim", "ge/heim", "abc", ""]);
+    assert_eq!(super::secrets_of_url("https://s3.example.org:9000/base"), [""; 0]);
+    assert_eq!(super::secrets_of_url("us-east-1"), [""; 0]);
 }

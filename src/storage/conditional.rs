@@ -292,6 +292,7 @@ impl Place {
             "put" => &self.door.writes,
             _ => &self.door.control,
         };
+        self.stays()?;
         self.before(operation)?;
         let answer = store
             .put_opts(&self.path, PutPayload::from(bytes.clone()), options)

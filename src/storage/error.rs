@@ -38,6 +38,16 @@ pub enum StorageError {
         /// What the system says.
         source: io::Error,
     },
+    /// A link leads out of the folder that a job named.
+    #[error("`{}` is a link to `{}`, outside of `{}`", link.display(), target.display(), root.display())]
+    LeadsOut {
+        /// The link.
+        link: PathBuf,
+        /// What it says.
+        target: PathBuf,
+        /// The folder.
+        root: PathBuf,
+    },
     /// Settings and variables with which no client can be made.
     #[error("make a client for `{place}`")]
     Unusable {
@@ -82,7 +92,11 @@ impl StorageError {
     pub fn answer(&self) -> Option<Answer> {
         match self {
             Self::Store { source, .. } => Some(source.answer()),
-            Self::WrongLength { .. } | Self::Disk { .. } | Self::Unusable { .. } | Self::NoCredentials { .. } => None,
+            Self::WrongLength { .. }
+            | Self::Disk { .. }
+            | Self::LeadsOut { .. }
+            | Self::Unusable { .. }
+            | Self::NoCredentials { .. } => None,
         }
     }
 }
@@ -93,7 +107,7 @@ impl Seam for StorageError {
             Self::Store { source, .. } => exit_of(source.answer()),
             Self::WrongLength { .. } => ExitCode::StorageTransient,
             Self::Disk { .. } => ExitCode::Disk,
-            Self::Unusable { .. } | Self::NoCredentials { .. } => ExitCode::Config,
+            Self::LeadsOut { .. } | Self::Unusable { .. } | Self::NoCredentials { .. } => ExitCode::Config,
         }
     }
 
@@ -101,6 +115,9 @@ impl Seam for StorageError {
         let hint = match self {
             Self::Store { source, .. } => hint_of(source.answer())?,
             Self::Disk { source, .. } => hint_of(Answer::Local(source.kind()))?,
+            Self::LeadsOut { .. } => {
+                "what a job writes stays below `output.path` and `output.state`: remove the link, or name the folder that it leads to in the job"
+            }
             Self::NoCredentials { .. } => {
                 "set the variables, or name another source as [storage] credentials: env, web_identity, pod_identity, \
                  instance or none"

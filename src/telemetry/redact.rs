@@ -62,6 +62,7 @@ impl Redactor {
         for secret in &*self.secrets {
             spans.extend(text.match_indices(secret).map(|(at, _)| at..at + secret.len()));
         }
+        cut_secrets(text, &self.secrets, &mut spans);
         if spans.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -173,6 +174,19 @@ fn key_ids(text: &str, spans: &mut Vec<Range<usize>>) {
             if id >= KEY_ID_BYTES {
                 push(text, rest, id, spans);
             }
+        }
+    }
+}
+
+/// Secrets whose end was cut off with the text that they stood in, before the dots that say so.
+fn cut_secrets(text: &str, secrets: &[String], spans: &mut Vec<Range<usize>>) {
+    for (end, _) in text.match_indices("...") {
+        let before = &text.as_bytes()[..end];
+        for secret in secrets {
+            let lengths = (SHORTEST_SECRET_BYTES..secret.len().min(end + 1)).rev();
+            let cut = lengths.map(|length| end - length);
+            let mut cut = cut.filter(|start| before[*start..] == secret.as_bytes()[..end - start]);
+            spans.extend(cut.find(|start| text.is_char_boundary(*start)).map(|start| start..end));
         }
     }
 }

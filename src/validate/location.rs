@@ -10,6 +10,9 @@ use crate::problem::Problem;
 /// Longest path or prefix in bytes; S3 allows no more for a key, and chunks and dates come on top of it only locally.
 const MAX_BYTES: usize = 1_024;
 
+/// Longest name of a file or folder on the file systems of this world.
+const LONGEST_NAME: usize = 255;
+
 /// Characters that make a path a pattern.
 const PATTERN_CHARACTERS: [char; 3] = ['*', '?', '['];
 
@@ -33,8 +36,8 @@ impl Location {
         if text.trim().is_empty() {
             return Err(Problem::new(key, "is empty"));
         }
-        if text.contains(char::is_control) {
-            let fault = format!("holds a control character: `{}`", text.escape_debug());
+        if text.contains(unseen) {
+            let fault = format!("holds a character that nobody sees: `{}`", text.escape_default());
             return Err(Problem::new(key, fault));
         }
         if text.len() > MAX_BYTES {
@@ -57,6 +60,14 @@ impl Location {
         if bucket.is_empty() {
             return Err(Problem::new(key, "names no bucket").hint("expected s3://bucket/prefix"));
         }
+        if !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) || matches!(bucket, "." | "..") {
+            let problem = Problem::new(key, format!("names the bucket `{bucket}`, which cannot be one"));
+            return Err(problem.hint("buckets have letters, digits, dots, hyphens and underscores"));
+        }
+        if is_query(prefix) {
+            let problem = Problem::new(key, "holds the query of a URL");
+            return Err(problem.hint("signed URLs are not read; name the bucket and the prefix alone, and give credentials in the environment"));
+        }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let mut segments = prefix.split('/');
         if !prefix.is_empty() && segments.any(|segment| matches!(segment, "" | "." | "..")) {
@@ -75,7 +86,19 @@ impl Location {
                 Problem::new(key, "starts with `~`, which only a shell understands").hint("write the folder out")
             );
         }
-        // Components leave out what says nothing: `.`, double slashes and a slash at the end.
+        let names = text.strip_prefix("./").unwrap_or(text);
+        let names = names.strip_suffix('/').unwrap_or(names);
+        let names = names.strip_prefix('/').unwrap_or(names);
+        // Twice the same place in two spellings would be two places to whoever compares them.
+        if text != "." && !names.is_empty() && names.split('/').any(|name| matches!(name, "" | ".")) {
+            let problem = Problem::new(key, "holds an empty segment or `.`");
+            return Err(problem.hint("write the path with one slash between its folders, such as `a/b`"));
+        }
+        if let Some(long) = names.split('/').find(|name| name.len() > LONGEST_NAME) {
+            let fault = format!("holds a name of {} bytes, expected at most {LONGEST_NAME}", long.len());
+            return Err(Problem::new(key, fault));
+        }
+        // Components leave out what says nothing: `./` at the start and a slash at the end.
         let components = Path::new(text).components().filter(|part| *part != Component::CurDir);
         let path: PathBuf = components.collect();
         if path.components().any(|part| part == Component::ParentDir) {
@@ -162,6 +185,21 @@ fn may_match(segment: &str, name: &str) -> bool {
     segment == name || Pattern::new(segment).is_ok_and(|pattern| pattern.matches_with(name, options))
 }
 
+/// True for characters that a terminal does not show, or shows somewhere else: a path with one is not the path that its reader sees.
+pub(super) fn unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// True for `?name=value`, which is no pattern and no name of an object, but a part of a signed URL.
+fn is_query(prefix: &str) -> bool {
+    prefix.match_indices('?').any(|(at, _)| {
+        let name = prefix[at + 1..].split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    })
+}
+
 fn other_scheme(key: &str, scheme: &str) -> Problem {
     let problem = Problem::new(
         key,
@@ -195,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_left_out() {
-        assert_eq!(at("./a//b/./c/").to_string(), "a/b/c");
+        assert_eq!(at("./a/b/c/").to_string(), "a/b/c");
         assert_eq!(at("/a/").to_string(), "/a");
         assert_eq!(at(".").to_string(), ".");
         assert_eq!(at("s3://bucket/a/b/").to_string(), "s3://bucket/a/b");
@@ -214,7 +252,18 @@ mod tests {
             "a\nb",
             "s3://",
             "s3:///a",
+            "a//b",
+            "a/./b",
+            "//a",
+            "a//",
+            "././a",
+            "a/\u{202e}b",
+            "a\u{200b}",
             "s3://b//a",
+            "s3://b c/a",
+            "s3://%2e%2e/a",
+            "s3://../a",
+            "s3://b/a?X-Amz-Signature=0",
             "s3://b/a/../c",
             "s3://key:secret@b/a",
             "gs://b/a",
@@ -223,6 +272,13 @@ mod tests {
         ];
         for text in refused {
             assert!(Location::parse("p", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pattern_with_a_question_mark_is_no_query() {
+        for text in ["s3://b/date=1/part-?.parquet", "s3://b/a?/c=1", "s3://b/??"] {
+            assert_eq!(at(text).to_string(), text);
         }
     }
 

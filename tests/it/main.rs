@@ -6,6 +6,8 @@
 
 mod architecture;
 mod cli;
+mod hostile;
+mod model_faults;
 mod models;
 mod object_store;
 mod rows;

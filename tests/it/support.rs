@@ -10,6 +10,6 @@ mod registry;
 pub(crate) use environment::{command, patient, process, repository, variable};
 pub(crate) use features::{Features, cast_column, column_of, map_column, parquet_files, read_parquet, write_parquet};
 pub(crate) use fixture::{DATE, JobFixture};
-pub(crate) use outcome::Run;
+pub(crate) use outcome::{Run, Tree};
 pub(crate) use partition::{Partition, TOLERANCE, assert_close, integers, texts};
 pub(crate) use registry::Models;

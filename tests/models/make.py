@@ -1,19 +1,26 @@
 #!/usr/bin/env python3
-"""Make the models of `tests/it/models.rs`: forms of input and result that the sample models lack.
+"""Make the models of `tests/it/models.rs` and of the tests of models that misbehave.
 
     python tests/models/make.py
 
-replaces the folders beside this file. Each model is a closed formula with small whole weights, so
-that the tests can state what it must give; none is trained. Packages as for `sample_data/make.py`.
+replaces the folders beside this file: forms of input and result that the sample models lack, and
+models that loop, swallow memory, or lie about their rows. Each is a closed formula with small whole
+weights, so that the tests can state what it must give; none is trained. `../not-models` gets files
+that people put in the place of TorchScript, each written by the library that people write it with.
+Packages as for `sample_data/make.py`, and onnx, onnxscript and safetensors.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Dict, Tuple
 
@@ -25,9 +32,12 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "sample_data"))
 
+import safetensors.torch
 import torch
 from making.model import save_torchscript
 from torch import Tensor, nn
+
+OTHER = HERE.parent / "not-models"
 
 
 class DictResult(nn.Module):
@@ -119,6 +129,54 @@ class Stubborn(nn.Module):
         if bool((x != 0).any()):
             raise RuntimeError("nothing but zeros, please")
         return x.sum(1)
+
+
+class Ratio(nn.Module):
+    """Not a number where both columns are 0, as in the try before a run."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0] / x[:, 1]
+
+
+class Endless(nn.Module):
+    """Never comes back from a batch in which the first column has the value."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x[:, 0]
+        while bool((y == self.value).any()):
+            y = y * 1.0
+        return y + x[:, 1]
+
+
+class Hungry(nn.Module):
+    """Wants 64 TiB for a batch in which the first column has the value."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x[:, 0] == self.value).any()):
+            return torch.ones([1 << 44])[: x.size(0)] + x[:, 1]
+        return x[:, 0] + x[:, 1]
+
+
+class FewRows(nn.Module):
+    """Gives two rows, however many it gets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:2, 0] + x[:2, 1]
+
+
+class NoTensor(nn.Module):
+    """Gives a Python number."""
+
+    def forward(self, x: Tensor) -> float:
+        return float(x.sum())
 
 
 def numeric(name: str) -> dict:
@@ -245,7 +303,69 @@ MODELS = {
         },
     ),
     "stubborn": (Stubborn(), A_AND_B | {"outputs": [output("score")]}),
+    "ratio": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
+    "endless": (Endless(1000.0), A_AND_B | {"outputs": [output("score")]}),
+    "endless-at-once": (Endless(0.0), A_AND_B | {"outputs": [output("score")]}),
+    "hungry": (Hungry(1000.0), A_AND_B | {"outputs": [output("score")]}),
+    "hungry-at-once": (Hungry(0.0), A_AND_B | {"outputs": [output("score")]}),
+    "few-rows": (FewRows(), A_AND_B | {"outputs": [output("score")]}),
+    "no-tensor": (NoTensor(), A_AND_B | {"outputs": [output("score")]}),
+    "unknown-operator": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
+    "newer-form": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
 }
+
+# Models whose archive is changed after it was saved: the member, and what it becomes.
+CHANGED = {
+    "unknown-operator": (".py", lambda code: code.replace(b"torch.div(", b"ops.elsewhere.divide(")),
+    "newer-form": ("/version", lambda _: b"99\n"),
+}
+
+
+def change(path: Path, ending: str, how) -> None:
+    """Writes the archive anew with one kind of member changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.infolist():
+            content = old.read(member)
+            changed = how(content) if member.filename.endswith(ending) else content
+            assert changed != content or not member.filename.endswith(ending), member.filename
+            # Without the time at which it was made.
+            new.writestr(zipfile.ZipInfo(member.filename), changed)
+    path.write_bytes(buffer.getvalue())
+
+
+def make_others() -> None:
+    """Files that are no TorchScript."""
+    shutil.rmtree(OTHER, ignore_errors=True)
+    OTHER.mkdir()
+    torch.manual_seed(7)
+    net = nn.Linear(2, 1).eval()
+    example = torch.zeros(2, 2)
+    torch.save(net.state_dict(), OTHER / "state_dict.pt")
+    torch.save(net, OTHER / "module.pt")
+    torch.save(net.state_dict(), OTHER / "before-1.6.pt", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file(net.state_dict(), OTHER / "weights.safetensors")
+    program = torch.export.export(net, (example,))
+    for node in program.graph.nodes:
+        # It names the folder of this machine's PyTorch.
+        node.meta.pop("stack_trace", None)
+    torch.export.save(program, OTHER / "program.pt2")
+    torch.onnx.export(net, (example,), OTHER / "model.onnx", dynamo=False)
+    # As torch-model-archiver lays it out.
+    with zipfile.ZipFile(OTHER / "model.mar", "w") as archive:
+        manifest = {
+            "createdOn": "19/11/2026 02:00:00",
+            "runtime": "python",
+            "model": {"modelName": "net", "serializedFile": "model.pt", "modelVersion": "1.0"},
+            "archiverVersion": "0.12.0",
+        }
+        scripted = io.BytesIO()
+        torch.jit.save(torch.jit.script(net), scripted)
+        for name, content in [
+            ("MAR-INF/MANIFEST.json", json.dumps(manifest, indent=2).encode()),
+            ("model.pt", scripted.getvalue()),
+        ]:
+            archive.writestr(zipfile.ZipInfo(name), content)
 
 
 def main() -> None:
@@ -254,6 +374,8 @@ def main() -> None:
         folder = HERE / name / "1"
         folder.mkdir(parents=True)
         save_torchscript(module, folder / "model.pt")
+        if name in CHANGED:
+            change(folder / "model.pt", *CHANGED[name])
         metadata = {
             "name": name,
             "version": "1",
@@ -262,6 +384,10 @@ def main() -> None:
             "torch_version": torch.__version__.split("+")[0],
         }
         (folder / "metadata.json").write_text(json.dumps(metadata | contract, indent=2) + "\n")
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make_others()
 
 
 if __name__ == "__main__":

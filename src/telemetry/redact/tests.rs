@@ -134,3 +134,13 @@ fn writer_says_that_it_took_all_bytes() {
         "get https://***@host/\ncaf\u{fffd}\n"
     );
 }
+
+#[test]
+fn secrets_that_are_cut_off_are_masked_too() {
+    let redactor = Redactor::new(["wJalrXUtnFEMI".to_owned(), "größe-überall".to_owned()]);
+    assert_eq!(redactor.clean("the store said wJalrXUt..."), "the store said ***...");
+    assert_eq!(redactor.clean("the store said größe-ü..."), "the store said ***...");
+    assert_eq!(redactor.clean("wJal..."), "***...");
+    assert_eq!(redactor.clean("..."), "...");
+    assert_eq!(redactor.clean("the store said wJa..."), "the store said wJa...");
+}

@@ -57,12 +57,6 @@ fn model_file_with_another_digest_is_refused() {
 }
 
 #[test]
-fn model_file_that_is_no_torchscript_is_refused() {
-    let fixture = JobFixture::new().models(|models| models.replace("2", b"weights, but not of TorchScript"));
-    expect_refused(&fixture).expect_said(&["load the TorchScript archive", "2/model.pt", "hint: export it with"]);
-}
-
-#[test]
 fn contract_of_another_input_width_is_refused_by_the_probe() {
     let fixture = JobFixture::new().models(|models| {
         models.metadata("2", |metadata| {

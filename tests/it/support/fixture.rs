@@ -45,8 +45,17 @@ impl JobFixture {
 
     /// The job of a model of `sample_data`, over its features there.
     pub(crate) fn of(model: &str, key: &str) -> Self {
+        Self::of_registry("sample_data/models", model, key)
+    }
+
+    /// The job of a model of `tests/models`, whose key is `k`, without its input.
+    pub(crate) fn of_test_model(model: &str) -> Self {
+        Self::of_registry("tests/models", model, "k").job("input.path", "'features/date={date}'")
+    }
+
+    fn of_registry(registry: &str, model: &str, key: &str) -> Self {
         let home = TempDir::with_prefix("batch-infer-it-").unwrap();
-        Models::copied(model, home.path().join("models"));
+        Models::copied(registry, model, home.path().join("models"));
         let dataset = if model == "ticket-embedding" {
             "support-tickets"
         } else {

@@ -41,7 +41,12 @@ fn collect(root: &Path, folder: &Path, tree: &mut BTreeMap<PathBuf, Option<Vec<u
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(root).unwrap().to_owned();
-        if path.is_dir() {
+        if path.is_symlink() {
+            tree.insert(
+                name,
+                Some(fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()),
+            );
+        } else if path.is_dir() {
             tree.insert(name, None);
             collect(root, &path, tree);
         } else {
@@ -124,6 +129,11 @@ impl Run {
     /// What people read, with `HOME` for the folder of the fixture.
     pub(crate) fn message(&self) -> String {
         self.shown(&self.output.stderr)
+    }
+
+    /// All that it wrote to its terminal, as it is.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        [self.output.stdout.as_slice(), self.output.stderr.as_slice()].concat()
     }
 
     /// The JSON document that was printed.
@@ -231,14 +241,27 @@ impl Started {
     /// Waits until the run writes: then it has a model, a plan, and work to do.
     #[track_caller]
     pub(crate) fn until_it_writes(self) -> Self {
+        self.until("/spool/")
+    }
+
+    /// Waits until the run has tried the model and kept its plan.
+    #[track_caller]
+    pub(crate) fn until_it_has_a_plan(self) -> Self {
+        self.until("/plan.json")
+    }
+
+    #[track_caller]
+    fn until(mut self, part: &str) -> Self {
         let state = self.home.path().join("predictions.batch-infer");
         for _ in 0..SPOOL_LOOKS {
-            if Tree::of(&state).files().iter().any(|file| file.contains("/spool/")) {
+            if Tree::of(&state).files().iter().any(|file| file.contains(part)) {
                 return self;
             }
             std::thread::sleep(LOOK);
         }
-        panic!("the run opened no spool: {}", self.end().message());
+        // It may never end by itself.
+        let _ = self.child.as_mut().unwrap().kill();
+        panic!("the run made no {part}: {}", self.end().message());
     }
 
     /// Sends a signal.

@@ -19,12 +19,9 @@ impl Models {
         Self { folder }
     }
 
-    /// Copies one model of `sample_data` with all its versions and aliases.
-    pub(crate) fn copied(model: &str, folder: PathBuf) -> Self {
-        copy(
-            &repository().join("sample_data/models").join(model),
-            &folder.join(model),
-        );
+    /// Copies one model of a registry of this package, with all its versions and aliases.
+    pub(crate) fn copied(registry: &str, model: &str, folder: PathBuf) -> Self {
+        copy(&repository().join(registry).join(model), &folder.join(model));
         Self::at(folder)
     }
 
@@ -50,6 +47,11 @@ impl Models {
     pub(crate) fn replace(&self, version: &str, bytes: &[u8]) {
         self.damage(version, bytes);
         self.metadata(version, |metadata| metadata["sha256"] = sha256(bytes).into());
+    }
+
+    /// Bytes of the model of a version.
+    pub(crate) fn bytes(&self, version: &str) -> Vec<u8> {
+        fs::read(self.file(version, "model.pt")).unwrap()
     }
 
     pub(crate) fn alias(&self, alias: &str, version: &str) {
