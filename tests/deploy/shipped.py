@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 
 import jsonschema
@@ -36,20 +37,20 @@ GO_LIBRARIES = "/usr/share/gocode"
 
 def needs(*commands):
     """The first of these that is here; skips the test, and says which are missing, if none is."""
-    # pip puts the programs of packages there when it installs into a folder.
-    packaged = pathlib.Path(sysconfig.get_path("purelib"), "bin")
+    # Programs of Python packages lie beside the interpreter, or beside the packages where pip installed into a folder.
+    packaged = [os.path.dirname(sys.executable), os.path.join(sysconfig.get_path("purelib"), "bin")]
     for command in commands:
-        found = shutil.which(command) or shutil.which(command, path=packaged)
+        found = shutil.which(command) or shutil.which(command, path=os.pathsep.join(packaged))
         if found:
             return found
     return pytest.skip(f"NOT TESTED: {' or '.join(commands)} is not installed")
 
 
-def said(*command, **options):
+def said(*command, stderr_too=False, **options):
     """What a command prints that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
     assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout + (done.stderr if stderr_too else "")
 
 
 def program(*arguments, **variables):
