@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from shipped import DEPLOY, JOB, OVERLAYS, commands, job, needs, one, overlay, program, said
+from shipped import DEPLOY, JOB, OVERLAYS, REPOSITORY, commands, job, needs, one, overlay, program, said
 
 MINUTE = 60
 
@@ -71,7 +71,7 @@ def test_a_run_has_time_to_say_that_it_was_too_slow_before_the_cluster_ends_it(c
 def test_a_pod_learns_the_scheduled_time_by_the_name_of_its_job(cron_job):
     (run,) = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     paths = {entry["name"]: entry["valueFrom"]["fieldRef"]["fieldPath"] for entry in run["env"] if "valueFrom" in entry}
-    assert paths["BATCH_INFER_JOB_NAME"] == "metadata.labels['batch.kubernetes.io/job-name']"
+    assert paths["BATCH_INFER_KUBERNETES_JOB"] == "metadata.labels['batch.kubernetes.io/job-name']"
     assert paths["BATCH_INFER_RUN_KEY"] == "metadata.labels['batch.kubernetes.io/controller-uid']"
     # Nothing else names a date, so that nothing wins over the schedule.
     assert not any(argument.startswith("--date") for argument in run["args"])
@@ -84,9 +84,25 @@ def test_the_name_of_a_job_becomes_the_date_of_the_job_file():
     at = datetime.datetime(2026, 11, 20, 2, 0, tzinfo=datetime.timezone.utc)
     # As the controller names a Job: the scheduled minute since 1970.
     name = f"{JOB}-{int(at.timestamp()) // MINUTE}"
-    plan = program("plan", "--job", f"jobs/{JOB}.toml", "--format", "json", BATCH_INFER_JOB_NAME=name)
+    plan = program("plan", "--job", f"jobs/{JOB}.toml", "--format", "json", BATCH_INFER_KUBERNETES_JOB=name)
     expected = at.date() + datetime.timedelta(days=job()["schedule"]["date_offset_days"])
     assert json.loads(plan)["date"] == expected.isoformat() == "2026-11-19"
+
+
+def test_one_date_by_hand_is_a_job_of_the_same_template(tmp_path):
+    kubectl = needs("kubectl")
+    template = one(overlay("cpu"), "CronJob")["spec"]["jobTemplate"]["spec"]
+    # What `kubectl create job --from` makes of it, for which it would ask a cluster.
+    by_hand = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"{JOB}-of-2026-11-19"}, "spec": template}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(by_hand))
+    shown = said(kubectl, "set", "env", "--local", "-f", str(tmp_path / "job.yaml"), "BATCH_INFER_DATE=2026-11-19", "-o", "yaml")
+    (run,) = yaml.safe_load(shown)["spec"]["template"]["spec"]["containers"]
+    (before,) = template["template"]["spec"]["containers"]
+    added = [entry for entry in run["env"] if entry not in before["env"]]
+    assert added == [{"name": "BATCH_INFER_DATE", "value": "2026-11-19"}]
+    for guide in ("README.md", "docs/operations.md"):
+        text = (REPOSITORY / guide).read_text()
+        assert "create job --from=cronjob/fraud-detector" in text and "kubectl set env --local -f - BATCH_INFER_DATE=" in text
 
 
 def test_a_timer_fires_when_the_job_file_says():
