@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import pytest
 import yaml
 
-from shipped import DEPLOY, REPOSITORY, commands, needs, program, said, settings
+from shipped import DEPLOY, JOB, REPOSITORY, commands, needs, program, said, settings
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 UNITS = sorted((DEPLOY / "systemd").glob("batch-infer*.[st]*"))
@@ -144,6 +145,11 @@ def test_the_program_knows_every_variable_that_is_set_for_it():
     known = {f"BATCH_INFER_{key.replace('.', '_').upper()}" for key in settings("full.toml")}
     for command in commands() - {"help"}:
         known |= set(re.findall(r"\[env: (\w+)=", program(command, "--help")))
+    # A run without a date names the variables that would give one.
+    refused = subprocess.run(
+        [os.environ["BATCH_INFER_BIN"], "plan", "--job", f"jobs/{JOB}.toml"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    known |= set(re.findall(r"\bBATCH_INFER_[A-Z_]+\b", refused.stderr))
     unknown = {name: file for name, file in names().items() if name not in known}
     assert not unknown
 
