@@ -5,6 +5,7 @@ import re
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from shipped import DEPLOY, OVERLAYS, chart, container, job_spec, kustomized, one, overlay, pod_spec, templates, variables
 
@@ -23,7 +24,11 @@ resources:
 components:
   - {k8s}/components/sharded
   - {k8s}/components/pushgateway
+  - {k8s}/components/monitoring
 """
+
+# Kinds of Prometheus' operator, of which no schema is at hand.
+OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
 
 KINDS = [*OVERLAYS, "own", "chart", "chart-gpu-sharded"]
 
@@ -45,7 +50,7 @@ def objects(request, tmp_path, built):
 def test_every_version_from_1_31_takes_every_object(objects):
     assert VERSIONS[0].startswith("1.31") and len(VERSIONS) >= 7
     for version in VERSIONS:
-        for manifest in objects:
+        for manifest in (each for each in objects if each["kind"] not in OF_THE_OPERATOR):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -141,6 +146,18 @@ def test_runs_reach_names_the_store_and_nothing_else(objects):
             for peer in rule.get("to", []):
                 block = peer.get("ipBlock", {})
                 assert block.get("cidr") != "0.0.0.0/0" or "169.254.169.254/32" in block["except"], "the machine's metadata"
+
+
+def test_the_operator_is_given_our_rules_and_a_scrape_of_the_gateway():
+    folder = DEPLOY / "k8s" / "components"
+    rule = yaml.safe_load((folder / "monitoring" / "prometheusrule.yaml").read_text())
+    assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+    monitor = yaml.safe_load((folder / "monitoring" / "servicemonitor.yaml").read_text())["spec"]
+    service = one(list(yaml.safe_load_all((folder / "pushgateway" / "pushgateway.yaml").read_text())), "Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["honorLabels"] is True
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
 
 
 def test_a_service_and_its_pods_have_the_same_labels(objects):
