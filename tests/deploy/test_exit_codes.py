@@ -76,5 +76,5 @@ def test_argo_and_airflow_do_not_retry_what_a_retry_cannot_help():
 def test_the_alert_that_pages_at_once_names_them_but_for_a_run_that_was_overtaken():
     groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
     (rule,) = [rule for group in groups for rule in group["rules"] if rule["alert"] == "BatchInferNeedsRepair"]
-    named = [int(code) for code in re.findall(r"batch_infer_exit_code == (\d+)", rule["expr"])]
+    named = [int(code) for code in re.findall(r"batch_infer_last_exit_code == (\d+)", rule["expr"])]
     assert named == [code for code in hopeless() if code != 31]
