@@ -30,6 +30,8 @@ OVERLAYS = ["cpu", "gpu", "sharded"]
 
 # The job whose schedule the manifests carry.
 JOB = "fraud-detector"
+# The CronJobs of a job: the one that its file means, and the one that looks for what that left out.
+CRON_JOBS = [JOB, f"{JOB}-missing"]
 
 # Where Debian's packages of Go libraries lie.
 GO_LIBRARIES = "/usr/share/gocode"
@@ -149,22 +151,22 @@ def templates(objects):
             yield f"{manifest['kind']}/{manifest['metadata']['name']}", spec["template"]
 
 
-def job_spec(objects):
-    """The Job that the CronJob makes."""
-    return one(objects, "CronJob")["spec"]["jobTemplate"]["spec"]
+def job_spec(objects, name=JOB):
+    """The Job that a CronJob makes."""
+    return one(objects, "CronJob", name)["spec"]["jobTemplate"]["spec"]
 
 
-def pod_spec(objects):
+def pod_spec(objects, name=JOB):
     """The pod of that Job."""
-    return job_spec(objects)["template"]["spec"]
+    return job_spec(objects, name)["template"]["spec"]
 
 
-def container(objects):
+def container(objects, name=JOB):
     """The only container of that pod."""
-    (only,) = pod_spec(objects)["containers"]
+    (only,) = pod_spec(objects, name)["containers"]
     return only
 
 
-def variables(objects):
+def variables(objects, name=JOB):
     """The variables of that container that have a value."""
-    return {entry["name"]: entry.get("value") for entry in container(objects)["env"]}
+    return {entry["name"]: entry.get("value") for entry in container(objects, name)["env"]}

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from shipped import DEPLOY, OVERLAYS, chart, container, hopeless, job_spec, overlay, pod_spec, seconds, settings
+from shipped import CRON_JOBS, DEPLOY, OVERLAYS, chart, container, hopeless, job_spec, overlay, pod_spec, seconds, settings
 
 # In an Indexed Job these are about the rows of one index.
 OF_AN_INDEX = [12, 13]
@@ -17,12 +17,17 @@ def objects(request, built):
     return chart(built) if request.param == "chart" else overlay(request.param)
 
 
+@pytest.fixture(params=CRON_JOBS)
+def name(request):
+    return request.param
+
+
 def codes(rules, action):
     return [code for rule in rules if rule["action"] == action for code in rule["onExitCodes"]["values"]]
 
 
-def test_pod_failure_policy_is_the_table_of_exit_codes(objects):
-    spec = job_spec(objects)
+def test_pod_failure_policy_is_the_table_of_exit_codes(objects, name):
+    spec = job_spec(objects, name)
     disruption, *rules = spec["podFailurePolicy"]["rules"]
     # The first rule that fits decides: an evicted pod ends with 143 and costs no attempt.
     assert disruption == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
@@ -31,26 +36,26 @@ def test_pod_failure_policy_is_the_table_of_exit_codes(objects):
     assert sorted(codes(rules, "FailIndex") + codes(rules, "FailJob")) == hopeless()
     for rule in rules:
         assert rule["onExitCodes"]["operator"] == "In"
-        assert rule["onExitCodes"]["containerName"] == container(objects)["name"]
+        assert rule["onExitCodes"]["containerName"] == container(objects, name)["name"]
         assert rule["onExitCodes"]["values"] == sorted(set(rule["onExitCodes"]["values"])), "the server refuses another order"
 
 
-def test_what_the_policy_needs_is_set(objects):
-    spec = job_spec(objects)
-    assert pod_spec(objects)["restartPolicy"] == "Never", "the server refuses the policy otherwise"
+def test_what_the_policy_needs_is_set(objects, name):
+    spec = job_spec(objects, name)
+    assert pod_spec(objects, name)["restartPolicy"] == "Never", "the server refuses the policy otherwise"
     assert spec["podReplacementPolicy"] == "Failed"
     if spec.get("completionMode") == "Indexed":
         assert "backoffLimit" not in spec, "attempts are counted for each index"
         assert spec["maxFailedIndexes"] == 0 and spec["backoffLimitPerIndex"] >= 1
-        shards = [entry["value"] for entry in container(objects)["env"] if entry["name"] == "BATCH_INFER_RUN_SHARDS"]
+        shards = [entry["value"] for entry in container(objects, name)["env"] if entry["name"] == "BATCH_INFER_RUN_SHARDS"]
         assert shards == [str(spec["completions"])] and spec["parallelism"] == spec["completions"]
     else:
         assert spec["backoffLimit"] >= 1 and "completions" not in spec
 
 
-def test_a_run_that_is_asked_to_stop_has_time_for_it(objects):
+def test_a_run_that_is_asked_to_stop_has_time_for_it(objects, name):
     grace = seconds(settings("k8s.toml")["run.shutdown_grace"])
-    assert pod_spec(objects)["terminationGracePeriodSeconds"] >= 2 * grace
+    assert pod_spec(objects, name)["terminationGracePeriodSeconds"] >= 2 * grace
     compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
     assert seconds(compose["services"]["batch-infer"]["stop_grace_period"]) >= 2 * grace
     for unit in (DEPLOY / "systemd").glob("*.service"):

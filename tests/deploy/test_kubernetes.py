@@ -1,5 +1,6 @@
 """The manifests are what a cluster takes, of every version that we name, and pods are as restricted as they can be."""
 
+import datetime
 import os
 import re
 
@@ -7,7 +8,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from shipped import DEPLOY, OVERLAYS, chart, container, job_spec, kustomized, one, overlay, pod_spec, templates, variables
+from shipped import (
+    CRON_JOBS, DEPLOY, JOB, OVERLAYS, chart, container, job, job_spec, kustomized, one, overlay, pod_spec, said, templates, variables,
+)
 
 VERSIONS = [version for version in kubernetes_validate.utils.all_versions() if int(version.split(".")[1]) >= 31]
 
@@ -61,29 +64,52 @@ def test_objects_are_there_once(objects):
 
 
 def test_what_a_pod_refers_to_is_applied_with_it(objects):
-    pod = pod_spec(objects)
     maps = {manifest["metadata"]["name"]: manifest for manifest in objects if manifest["kind"] == "ConfigMap"}
-    mounted = {volume["name"]: volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
-    read = [source["configMapRef"]["name"] for source in container(objects).get("envFrom", []) if "configMapRef" in source]
-    assert {*mounted.values(), *read} == set(maps), "each ConfigMap is used, and each that is used is there"
     assert all(re.search(r"-[0-9a-z]{10}$", name) and maps[name]["immutable"] for name in maps)
-    one(objects, "ServiceAccount", pod["serviceAccountName"])
+    for name in CRON_JOBS:
+        pod, run = pod_spec(objects, name), container(objects, name)
+        mounted = {volume["name"]: volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
+        read = [source["configMapRef"]["name"] for source in run.get("envFrom", []) if "configMapRef" in source]
+        assert {*mounted.values(), *read} == set(maps), "each ConfigMap is used, and each that is used is there"
+        one(objects, "ServiceAccount", pod["serviceAccountName"])
 
-    # The files that the command line names lie where it looks for them.
-    mounts = {mount["mountPath"]: mount["name"] for mount in container(objects)["volumeMounts"]}
-    for flag in ("--config", "--job"):
-        (path,) = [argument.split("=", 1)[1] for argument in container(objects)["args"] if argument.startswith(flag + "=")]
-        folder, file = path.rsplit("/", 1)
-        text = maps[mounted[mounts[folder]]]["data"][file]
-        (shipped,) = DEPLOY.parent.glob(f"[cj]o*/{file}")
-        assert text.strip() == shipped.read_text().strip()
+        # The files that the command line names lie where it looks for them.
+        mounts = {mount["mountPath"]: mount["name"] for mount in run["volumeMounts"]}
+        for flag in ("--config", "--job"):
+            (path,) = [argument.split("=", 1)[1] for argument in run["args"] if argument.startswith(flag + "=")]
+            folder, file = path.rsplit("/", 1)
+            text = maps[mounted[mounts[folder]]]["data"][file]
+            (shipped,) = DEPLOY.parent.glob(f"[cj]o*/{file}")
+            assert text.strip() == shipped.read_text().strip()
 
 
 def test_variables_in_arguments_are_known(objects):
     maps = [manifest for manifest in objects if manifest["kind"] == "ConfigMap"]
-    known = {*variables(objects)}.union(*(manifest["data"] for manifest in maps))
-    for argument in container(objects)["args"]:
-        assert set(re.findall(r"\$\((\w+)\)", argument)) <= known
+    for name in CRON_JOBS:
+        known = {*variables(objects, name)}.union(*(manifest["data"] for manifest in maps))
+        for argument in container(objects, name)["args"]:
+            assert set(re.findall(r"\$\((\w+)\)", argument)) <= known
+
+
+def test_what_is_missing_is_scored_from_and_to_the_same_places(objects):
+    scheduled, missing = (container(objects, name) for name in CRON_JOBS)
+    assert scheduled["args"] == ["run", *missing["args"]]
+    # As the container sees it: Kubernetes makes $(...) of $$(...), and leaves alone what is no variable's name.
+    shell, flag, script, *rest = [word.replace("$$(", "$(") for word in missing["command"]]
+    shown = said(shell, flag, script.replace("exec batch-infer", "echo"), *rest, *missing["args"], env={"PATH": os.environ["PATH"]})
+    words = shown.split()
+    assert words[0] == "backfill" and words[1:-3] == missing["args"] and words[-3] == "--only=missing"
+    first, last = (datetime.date.fromisoformat(word.split("=")[1]) for word in words[-2:])
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    schedule = job()["schedule"]
+    assert schedule["timezone"] == "UTC" and last == today + datetime.timedelta(days=schedule["date_offset_days"])
+    assert (last - first).days == 2
+    # One pod does that, also where a date is shared by several.
+    assert "completionMode" not in job_spec(objects, CRON_JOBS[1])
+    for name in CRON_JOBS:
+        assert job_spec(objects, name)["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == (
+            "scheduled" if name == JOB else "missing"
+        )
 
 
 def test_pods_fit_the_restricted_profile(objects):
@@ -170,23 +196,25 @@ def test_a_service_and_its_pods_have_the_same_labels(objects):
         assert len(selected) == 1
 
 
+def plain(objects, cron_job):
+    """A pod without the names that are its release's own, and with the places filled in."""
+    pod, run = dict(pod_spec(objects, cron_job)), dict(container(objects, cron_job))
+    for own in ("containers", "volumes", "serviceAccountName"):
+        del pod[own]
+    run.pop("envFrom")
+    run["args"] = [argument.replace("$(BUCKET)", "s3://bucket") for argument in run["args"]]
+    run["env"] = sorted((entry for entry in run["env"] if entry["name"] != "AWS_REGION"), key=str)
+    return pod | {"container": run}
+
+
 def test_the_chart_makes_what_the_overlays_make(built):
     for name, values in {"cpu": {}, "gpu": {"device": "cuda"}, "sharded": {"shards": 4}}.items():
         ours, charted = overlay(name), chart(built, **values)
-        cron = dict(one(ours, "CronJob")["spec"], jobTemplate=None)
-        assert dict(one(charted, "CronJob")["spec"], jobTemplate=None) == cron
-        assert dict(job_spec(charted), template=None) == dict(job_spec(ours), template=None)
-
-        def plain(objects, places={"BUCKET": "s3://bucket"}):
-            """A pod without the names that are its release's own, and with the places filled in."""
-            pod = {key: value for key, value in pod_spec(objects).items() if key not in ("containers", "volumes", "serviceAccountName")}
-            run = {key: value for key, value in container(objects).items() if key not in ("env", "envFrom", "args")}
-            arguments = container(objects)["args"]
-            run["args"] = [re.sub(r"\$\((\w+)\)", lambda found: places[found[1]], argument) for argument in arguments]
-            run["env"] = sorted((entry for entry in container(objects)["env"] if entry["name"] != "AWS_REGION"), key=str)
-            return pod | {"container": run}
-
-        assert plain(charted) == plain(ours)
+        for cron_job in CRON_JOBS:
+            cron = dict(one(ours, "CronJob", cron_job)["spec"], jobTemplate=None)
+            assert dict(one(charted, "CronJob", cron_job)["spec"], jobTemplate=None) == cron
+            assert dict(job_spec(charted, cron_job), template=None) == dict(job_spec(ours, cron_job), template=None)
+            assert plain(charted, cron_job) == plain(ours, cron_job)
 
 
 def test_the_chart_refuses_values_that_contradict_the_job_file(built):

@@ -37,7 +37,7 @@ def fires(cron, day, days):
 
 @pytest.fixture(params=OVERLAYS)
 def cron_job(request):
-    return one(overlay(request.param), "CronJob")
+    return one(overlay(request.param), "CronJob", JOB)
 
 
 def test_a_cron_job_has_schedule_and_zone_of_the_job_file(cron_job):
@@ -68,6 +68,16 @@ def test_a_run_has_time_to_say_that_it_was_too_slow_before_the_cluster_ends_it(c
     assert spec["activeDeadlineSeconds"] < (due[1] - due[0]).total_seconds(), "a Job is over before the next begins"
 
 
+def test_what_is_missing_is_looked_for_when_the_night_is_over_and_before_the_next(cron_job):
+    missing = one(overlay("cpu"), "CronJob", f"{JOB}-missing")["spec"]
+    assert missing["timeZone"] == cron_job["spec"]["timeZone"]
+    day = datetime.date(2026, 11, 20)
+    (night,), (morning,) = fires(cron_job["spec"]["schedule"], day, 1), fires(missing["schedule"], day, 1)
+    limit = datetime.timedelta(seconds=cron_job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"])
+    assert night + limit <= morning
+    assert morning + limit <= night + datetime.timedelta(days=1)
+
+
 def test_a_pod_learns_the_scheduled_time_by_the_name_of_its_job(cron_job):
     (run,) = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     paths = {entry["name"]: entry["valueFrom"]["fieldRef"]["fieldPath"] for entry in run["env"] if "valueFrom" in entry}
@@ -91,7 +101,7 @@ def test_the_name_of_a_job_becomes_the_date_of_the_job_file():
 
 def test_one_date_by_hand_is_a_job_of_the_same_template(tmp_path):
     kubectl = needs("kubectl")
-    template = one(overlay("cpu"), "CronJob")["spec"]["jobTemplate"]["spec"]
+    template = one(overlay("cpu"), "CronJob", JOB)["spec"]["jobTemplate"]["spec"]
     # What `kubectl create job --from` makes of it, for which it would ask a cluster.
     by_hand = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"{JOB}-of-2026-11-19"}, "spec": template}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(by_hand))
