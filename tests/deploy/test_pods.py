@@ -1,6 +1,8 @@
 """What the pods of the manifests do, with a bucket to read and write: publish the date of the Job's name, twice started, killed, in shards, and late."""
 
+import json
 import sys
+import time
 
 import boto3
 import pyarrow.parquet as pq
@@ -117,6 +119,24 @@ def test_an_index_that_was_lost_is_made_up_for_and_the_date_published_once(make,
     assert bucket.keys(PARTITION) == [], "nothing is published while an index is missing"
     code, log = ended(job.start(2, **small_chunks, **dated()))
     assert code == 0, log
+    assert bucket.rows(tmp_path) == ROWS and bucket.commits() == 1
+
+
+def test_an_evicted_pod_leaves_in_time_and_the_next_goes_on_where_it_stopped(make, bucket, tmp_path, small_chunks):
+    job = make("cpu")
+    pod = job.start(**small_chunks, **dated(), FAILPOINTS="part.create.before=sleep(300)")
+    plans = f"predictions/{JOB}.batch-infer/v1/{JOB}/date={DATE}/plans/"
+    waited_until = time.monotonic() + 60
+    while not any(key.endswith(".done.json") for key in bucket.keys(plans)):
+        assert pod.poll() is None and time.monotonic() < waited_until, pod.log.read_text()
+        time.sleep(0.1)
+    pod.terminate()
+    code, log = ended(pod, seconds=job.pod["terminationGracePeriodSeconds"])
+    assert code == 143 and code not in hopeless(), log
+    assert bucket.keys(PARTITION) == []
+    code, log = ended(job.start(**small_chunks, **dated()))
+    assert code == 0, log
+    assert any(json.loads(line).get("resumed", 0) > 0 for line in log.splitlines() if line.startswith("{")), log
     assert bucket.rows(tmp_path) == ROWS and bucket.commits() == 1
 
 
