@@ -152,6 +152,10 @@ def test_the_program_knows_every_variable_that_is_set_for_it():
     known |= set(re.findall(r"\bBATCH_INFER_[A-Z_]+\b", refused.stderr))
     unknown = {name: file for name, file in names().items() if name not in known}
     assert not unknown
+    # The port that compose, Prometheus and the guide name is the one on which the daemon listens by itself.
+    port = settings("full.toml")["daemon.listen"].split(":")[1]
+    for file in ("deploy/compose/compose.yaml", "deploy/prometheus/prometheus.yml", "docs/operations.md"):
+        assert port in (REPOSITORY / file).read_text(), file
 
 
 def test_the_program_has_every_command_and_flag_that_is_used():
