@@ -51,11 +51,13 @@ demo: debug ## score one date of sample_data with the fraud model and show the f
 	"$(binary)" head predictions/fraud-detector/date=$(date)/part-00000.parquet
 
 .PHONY: test
-test: readers debug ## run all tests: Rust, the output in the hands of its readers, and a small campaign of failures
+test: readers debug ## run all tests: Rust, the output in the hands of its readers, what is deployed, and a small campaign of failures
 	$(say) 'testing: Rust'
 	BATCH_INFER_READERS_PYTHON="$(READERS_VENV)/bin/python" $(CARGO) test --locked --features failpoints
 	$(say) 'testing: the output in the hands of its readers'
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/readers
+	$(say) 'testing: what is deployed'
+	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -rs -p no:cacheprovider tests/deploy
 	$(say) 'testing: killed, stopped, crowded, cut off and out of disk'
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/campaign
 
