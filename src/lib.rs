@@ -27,6 +27,7 @@ pub mod problem;
 pub mod schema;
 pub mod settings;
 pub mod spec;
+pub mod schedule;
 pub mod validate;
 
 // Doors to the world.

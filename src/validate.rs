@@ -13,12 +13,12 @@ use chrono::NaiveDate;
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
+use crate::schedule::Schedule;
 use crate::spec::{Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnExisting, Reason, RowsSpec, VERSION};
 
 pub use columns::LineageColumns;
 pub use location::Location;
 pub use places::STATE_SUFFIX;
-pub use schedule::Schedule;
 
 /// A job for one date, ready to be planned.
 #[derive(Debug, Clone, PartialEq)]

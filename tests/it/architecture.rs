@@ -29,7 +29,8 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("schema", ""),
     ("settings", "document problem schema"),
     ("spec", ""),
-    ("validate", "document problem spec"),
+    ("schedule", "spec"),
+    ("validate", "document problem schedule spec"),
     // Doors to the world.
     ("storage", "settings validate"),
     ("records", "spec storage validate"),
@@ -88,6 +89,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["tch::"], &["infer/torch.rs"]),
     (&["libloading"], &["infer/device.rs"]),
     (&["polars::", "polars_"], &["preprocess/derive/expression.rs"]),
+    (&["cron::Schedule"], &["schedule/cron.rs"]),
     (&["tokenizers::"], &["preprocess/tokens.rs"]),
     (&["indicatif"], &["progress.rs"]),
     (

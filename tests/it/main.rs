@@ -9,6 +9,7 @@ mod cli;
 mod models;
 mod object_store;
 mod run_local;
+mod schedule;
 mod shipped_files;
 mod state;
 mod support;
