@@ -28,6 +28,7 @@ pub mod schema;
 pub mod settings;
 pub mod spec;
 pub mod schedule;
+pub mod date;
 pub mod validate;
 
 // Doors to the world.

@@ -41,6 +41,14 @@ pub struct Schedule {
     pub reconcile_days: u32,
 }
 
+impl Schedule {
+    /// What its author may not have meant.
+    pub fn warning(&self) -> Option<&'static str> {
+        let either = "day of month and day of week are both restricted, so it fires on days that match either";
+        self.cron.either_day().then_some(either)
+    }
+}
+
 /// Edition of the zone data that is compiled in.
 pub const ZONE_DATA: &str = chrono_tz::IANA_TZDB_VERSION;
 

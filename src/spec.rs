@@ -30,7 +30,7 @@ pub const TIMEZONE: &str = "UTC";
 pub const MOST_FILES: usize = 10_000;
 
 /// Offsets beyond a year are mistakes of sign or unit.
-pub(crate) const MAX_OFFSET_DAYS: i32 = 366;
+const MAX_OFFSET_DAYS: i32 = 366;
 
 /// A week of downtime is made good; more is for a person to decide, with `backfill`.
 pub const CATCHUP_MAX: usize = 7;
@@ -39,7 +39,7 @@ pub const CATCHUP_MAX: usize = 7;
 pub const RECONCILE_DAYS: u32 = 3;
 
 /// Each of these days costs a look at its partition before every fire.
-pub(crate) const MAX_RECONCILE_DAYS: u32 = 31;
+const MAX_RECONCILE_DAYS: u32 = 31;
 
 /// A scoring job of batch-infer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -67,6 +67,12 @@ impl Schedule {
         }
     }
 
+    /// The first instant of a day in the schedule's zone.
+    pub fn midnight(&self, day: NaiveDate) -> Option<DateTime<Utc>> {
+        let wall = day.and_hms_opt(0, 0, 0)?;
+        Some(Shown::in_zone(self.timezone, wall).first())
+    }
+
     fn date_of_wall(&self, wall: NaiveDateTime) -> Option<NaiveDate> {
         let days = Days::new(self.date_offset_days.unsigned_abs().into());
         if self.date_offset_days < 0 {

@@ -7,7 +7,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::problem::{Problem, kept, meant};
 use crate::schedule::{Cron, Schedule};
-use crate::spec::{MAX_OFFSET_DAYS, MAX_RECONCILE_DAYS, ScheduleSpec};
+use crate::spec::ScheduleSpec;
 
 /// Checks a schedule.
 pub(super) fn check(spec: &ScheduleSpec, found: &mut Vec<Problem>) -> Option<Schedule> {
@@ -19,7 +19,6 @@ pub(super) fn check(spec: &ScheduleSpec, found: &mut Vec<Problem>) -> Option<Sch
     let timezone = kept(timezone(&spec.timezone), found);
     let misfire_grace = kept(time("schedule.misfire_grace", spec.misfire_grace.as_deref()), found);
     let jitter = kept(time("schedule.jitter", spec.jitter.as_deref()), found);
-    bounds(spec, found);
     Some(Schedule {
         cron: cron?,
         timezone: timezone?,
@@ -30,22 +29,6 @@ pub(super) fn check(spec: &ScheduleSpec, found: &mut Vec<Problem>) -> Option<Sch
         jitter: jitter?.unwrap_or_default(),
         reconcile_days: spec.reconcile_days,
     })
-}
-
-fn bounds(spec: &ScheduleSpec, found: &mut Vec<Problem>) {
-    let mut refuse = |key: &str, fault: String| found.push(Problem::new(format!("schedule.{key}"), fault));
-    let offset = spec.date_offset_days;
-    if !(-MAX_OFFSET_DAYS..=MAX_OFFSET_DAYS).contains(&offset) {
-        let fault = format!("is {offset}, expected -{MAX_OFFSET_DAYS} to {MAX_OFFSET_DAYS}");
-        refuse("date_offset_days", fault);
-    }
-    if spec.catchup_max == 0 {
-        refuse("catchup_max", "is 0, expected 1 or more".to_owned());
-    }
-    if spec.reconcile_days > MAX_RECONCILE_DAYS {
-        let fault = format!("is {}, expected at most {MAX_RECONCILE_DAYS}", spec.reconcile_days);
-        refuse("reconcile_days", fault);
-    }
 }
 
 fn time(key: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {

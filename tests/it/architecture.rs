@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("settings", "document problem schema"),
     ("spec", ""),
     ("schedule", "spec"),
+    ("date", "schedule"),
     ("validate", "document problem schedule spec"),
     // Doors to the world.
     ("storage", "settings validate"),
@@ -73,8 +74,8 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The surface, which shows what the others know.
     (
         "cli",
-        "contract document events gc golden history infer machine plan preprocess progress records registry run schema settings \
-         shutdown spec storage telemetry validate verify",
+        "contract date document events gc golden history infer machine plan preprocess progress records registry run schedule \
+         schema settings shutdown spec storage telemetry validate verify",
     ),
 ];
 
