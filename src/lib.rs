@@ -30,6 +30,8 @@ pub mod problem;
 pub mod schema;
 pub mod settings;
 pub mod spec;
+pub mod schedule;
+pub mod date;
 pub mod validate;
 
 // Doors to the world.

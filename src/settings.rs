@@ -232,6 +232,22 @@ pub fn completion_index() -> Option<String> {
     environment("JOB_COMPLETION_INDEX")
 }
 
+/// The time for which this run was scheduled.
+pub fn scheduled_time() -> Option<String> {
+    environment("BATCH_INFER_SCHEDULED_TIME")
+}
+
+/// Name of the Kubernetes Job of this pod.
+pub fn kubernetes_job() -> Option<String> {
+    environment("BATCH_INFER_KUBERNETES_JOB")
+}
+
+/// True for a variable that is set to nothing.
+#[expect(clippy::disallowed_methods, reason = "this is the door that the rule protects")]
+pub fn is_empty(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
 /// True when `NO_COLOR` asks for plain text.
 pub fn no_color() -> bool {
     environment("NO_COLOR").is_some()

@@ -32,6 +32,15 @@ pub const MOST_FILES: usize = 10_000;
 /// Offsets beyond a year are mistakes of sign or unit.
 const MAX_OFFSET_DAYS: i32 = 366;
 
+/// A week of downtime is made good; more is for a person to decide, with `backfill`.
+pub const CATCHUP_MAX: usize = 7;
+
+/// Input that is late by a long weekend is still found.
+pub const RECONCILE_DAYS: u32 = 3;
+
+/// Each of these days costs a look at its partition before every fire.
+const MAX_RECONCILE_DAYS: u32 = 31;
+
 /// A scoring job of batch-infer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -392,6 +401,19 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What becomes of fires that were missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Catchup {
+    /// All dates are scored, oldest first, up to `catchup_max` of the newest.
+    #[default]
+    All,
+    /// The newest date is scored.
+    Latest,
+    /// None is.
+    None,
+}
+
 /// When the daemon starts the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -406,6 +428,31 @@ pub struct ScheduleSpec {
     /// with -1 and `date=2026-11-20` with 0.
     #[schemars(range(min = -MAX_OFFSET_DAYS, max = MAX_OFFSET_DAYS))]
     pub date_offset_days: i32,
+    /// What becomes of fires that were missed while no daemon ran: `all` dates are scored, oldest first, or only the `latest`, or `none`.
+    #[serde(default)]
+    pub catchup: Catchup,
+    /// Most dates that are caught up, the newest, and most that wait while a run is under way.
+    #[serde(default = "catchup_max")]
+    #[schemars(range(min = 1))]
+    pub catchup_max: usize,
+    /// Age beyond which a missed fire is given up, such as `36h`. Default: none, since a date stays worth scoring.
+    #[serde(default)]
+    pub misfire_grace: Option<String>,
+    /// Time over which starts are spread, such as `10m`: each date starts a fixed part of it later. Default: none.
+    #[serde(default)]
+    pub jitter: Option<String>,
+    /// Days before the date of a fire in which dates of earlier fires are scored first, if they were never published and their input is there.
+    #[serde(default = "reconcile_days")]
+    #[schemars(range(max = MAX_RECONCILE_DAYS))]
+    pub reconcile_days: u32,
+}
+
+fn catchup_max() -> usize {
+    CATCHUP_MAX
+}
+
+fn reconcile_days() -> u32 {
+    RECONCILE_DAYS
 }
 
 fn success_marker() -> bool {

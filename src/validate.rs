@@ -13,6 +13,7 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
+use crate::schedule::Schedule;
 use crate::spec::{
     Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, Reason, RowsSpec, VERSION,
 };
@@ -21,7 +22,6 @@ pub use columns::LineageColumns;
 pub use location::Location;
 use location::unseen;
 pub use places::STATE_SUFFIX;
-pub use schedule::Schedule;
 
 /// A job for one date, ready to be planned.
 #[derive(Debug, Clone, PartialEq)]

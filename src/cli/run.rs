@@ -16,7 +16,7 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<ExitCode, Error> 
     }
     let settings = context.settings(&flags(args))?;
     let terminal = context.terminal(&settings)?;
-    let job = context.job(&args.job.file, args.job.date)?;
+    let job = context.dated(&args.job)?;
     let options = Options {
         force: args.force,
         only_rejected: args.only_rejected,

@@ -30,7 +30,9 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("schema", ""),
     ("settings", "document problem schema"),
     ("spec", ""),
-    ("validate", "document problem spec"),
+    ("schedule", "spec"),
+    ("date", "schedule"),
+    ("validate", "document problem schedule spec"),
     // Doors to the world.
     ("storage", "settings validate"),
     ("records", "spec storage validate"),
@@ -74,8 +76,8 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The surface, which shows what the others know.
     (
         "cli",
-        "contract document events gc golden history infer machine plan preprocess progress records registry run schema settings \
-         shutdown spec storage telemetry validate verify",
+        "contract date document events gc golden history infer machine plan preprocess progress records registry run schedule \
+         schema settings shutdown spec storage telemetry validate verify",
     ),
 ];
 
@@ -90,6 +92,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["tch::"], &["infer/torch.rs"]),
     (&["libloading"], &["infer/device.rs"]),
     (&["polars::", "polars_"], &["preprocess/derive/expression.rs"]),
+    (&["cron::Schedule"], &["schedule/cron.rs"]),
     (&["tokenizers::"], &["preprocess/tokens.rs"]),
     (&["indicatif"], &["progress.rs"]),
     (

@@ -12,6 +12,7 @@ mod models;
 mod object_store;
 mod rows;
 mod run_local;
+mod schedule;
 mod shipped_files;
 mod state;
 mod support;
