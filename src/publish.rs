@@ -112,6 +112,16 @@ pub enum PublishError {
         /// Rows found.
         found: u64,
     },
+    /// The finished file has been cut or added to since it was checked.
+    #[error("the spooled file `{path}` has {found} bytes, {expected} were written")]
+    Changed {
+        /// The spool.
+        path: String,
+        /// Bytes written.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
     /// Something else wrote the file that would be replaced.
     #[error("`{file}` was not written by this program")]
     Foreign {
@@ -188,7 +198,7 @@ impl Seam for PublishError {
                 parquet::errors::ParquetError::External(_) => ExitCode::Disk,
                 _ => ExitCode::Internal,
             },
-            Self::Rows { .. } | Self::Verify { .. } => ExitCode::Invariant,
+            Self::Rows { .. } | Self::Verify { .. } | Self::Changed { .. } => ExitCode::Invariant,
             Self::Foreign { .. } | Self::Stray { .. } | Self::Layout { .. } => ExitCode::Config,
             Self::Incomplete { source, .. } => source.exit(),
             Self::Superseded { .. } => ExitCode::Superseded,
@@ -224,7 +234,7 @@ impl Seam for PublishError {
             Self::Decided { .. } => Some("run again: the next run brings what is decided to an end, or replaces it".to_owned()),
             Self::ReadBack(error) => error.hint(),
             Self::Storage(error) => error.hint(),
-            Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } => None,
+            Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } | Self::Changed { .. } => None,
         }
     }
 }

@@ -274,6 +274,15 @@ impl Spooled {
         let failed = |source| disk("rename the finished file to", path, source);
         let name = path.to_string_lossy();
         failpoint::before("rename", &name).map_err(failed)?;
+        // It has a name, so that somebody else may have come by it since it was checked.
+        let found = self.file.file.metadata().map_err(failed)?.len();
+        if found != self.data.size {
+            return Err(PublishError::Changed {
+                path: self.file.path.display().to_string(),
+                expected: self.data.size,
+                found,
+            });
+        }
         fs::rename(&self.file.path, path).map_err(failed)?;
         self.file.named = false;
         failpoint::after("rename", &name);
