@@ -43,8 +43,7 @@ impl Connection {
     }
 
     async fn ask(&self, request: Request) -> Result<Answer> {
-        let answer = Waiting::new(&self.world, self.process, Wait::For(request)).await;
-        answer.expect("a request has an answer")
+        Waiting::new(&self.world, self.process, Wait::For(request)).await
     }
 
     async fn write(&self, request: Request) -> Result<PutResult> {
@@ -75,7 +74,7 @@ impl Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Option<Result<Answer>>;
+    type Output = Result<Answer>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(number) = self.number else {
@@ -286,7 +285,7 @@ impl Clock for WorldClock {
         let clock = self.clone();
         async move {
             let until = clock.monotonic() + time;
-            Waiting::new(&clock.world, clock.process, Wait::Until(until)).await;
+            let _ = Waiting::new(&clock.world, clock.process, Wait::Until(until)).await;
         }
         .boxed()
     }

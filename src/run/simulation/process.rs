@@ -225,9 +225,10 @@ impl Process {
         for chunk in 0..claim.record.chunks.len() {
             if let Err(lost) = gate().await {
                 claim.go_on().await?;
-                return match claim.is_published().await? {
-                    true => published(desk).await,
-                    false => Err(lost),
+                return if claim.is_published().await? {
+                    published(desk).await
+                } else {
+                    Err(lost)
                 };
             }
             parts.push(match checkpoint.load(chunk).await? {
