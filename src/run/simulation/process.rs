@@ -8,7 +8,8 @@ use chrono::{NaiveDate, TimeDelta};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::connection::{Connection, WorldClock};
+use super::clock::WorldClock;
+use super::connection::Connection;
 use super::fence::Fence;
 use super::schedule::{Errand, Layout, Setting, Task};
 use super::work;
@@ -59,7 +60,10 @@ pub(super) fn name(number: usize) -> String {
 /// Memory where the system has it as a folder: files in the making are synced.
 static SPOOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    match tempfile::tempfile_in(&memory) {
+        Ok(_) => memory,
+        Err(_) => std::env::temp_dir(),
+    }
 });
 
 /// A process, before it has begun.

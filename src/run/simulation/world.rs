@@ -14,15 +14,7 @@ use super::fence::{Fence, is_log};
 use super::judge::Judge;
 use super::process::Ending;
 use super::tally::Tally;
-
-/// What a process waits for.
-#[derive(Debug)]
-pub(super) enum Wait {
-    /// The answer to a request.
-    For(Request),
-    /// A time.
-    Until(Duration),
-}
+use super::waiting::Wait;
 
 /// Something that a process waits for, and what came of it.
 #[derive(Debug)]
