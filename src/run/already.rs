@@ -1,7 +1,5 @@
 //! A run that has nothing to score: what is published already, or was published by another process meanwhile.
 
-use tracing::warn;
-
 use super::claim::Intent;
 use super::{Desk, Notice, RunError, Verdict};
 use crate::error::Error;
@@ -14,17 +12,16 @@ impl Desk {
     pub(super) async fn nothing_to_do(&self, intent: &Intent) -> Result<Option<Notice>, Error> {
         let standing = self.standing().await?;
         let settled = self.settled(&standing, intent);
-        let notice = match settled {
+        let mut notice = match settled {
             Some(commit) => Some(self.complete(&standing, commit).await?),
             None => None,
         };
         // A retry that finds what its own run has published is not a second publication.
         let own = settled.is_some_and(|commit| commit.run_key == self.holder.run_key);
-        if own && settled.is_some_and(|commit| commit.base_id != intent.base_id) {
-            warn!(
-                run_key = self.holder.run_key,
-                "a run of this key has published the date, from another input or with another model; a new key publishes this one"
-            );
+        if let (Some(notice), Some(commit)) = (&mut notice, settled)
+            && commit.base_id != intent.base_id
+        {
+            notice.used_key = Some(commit.run_key.clone());
         }
         if intent.only_once && standing.shown != Shown::Nothing && !own {
             return Err(RunError::AlreadyPublished {

@@ -205,6 +205,7 @@ impl Desk {
             seq: None,
             plan_id: None,
             rows: None,
+            used_key: None,
         }
     }
 

@@ -31,6 +31,9 @@ pub struct Notice {
     pub plan_id: Option<String>,
     /// Rows of what is published.
     pub rows: Option<u64>,
+    /// The key of the run, where a run of the same key has published something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_key: Option<String>,
 }
 
 /// Why a run published nothing.
@@ -57,7 +60,12 @@ impl Notice {
                 let number = self
                     .seq
                     .map_or(String::new(), |seq| format!(" (publication {seq}{rows})"));
-                format!("{job} for {date}: already published in {output}{number}; nothing to do\n")
+                let why = self.used_key.as_ref().map_or("nothing to do".to_owned(), |key| {
+                    format!(
+                        "the run key `{key}` has published it from another input or with another model, and a new key publishes this one"
+                    )
+                });
+                format!("{job} for {date}: already published in {output}{number}; {why}\n")
             }
             Verdict::NothingRejected => format!("{job} for {date}: no row was rejected; nothing to do\n"),
             Verdict::Skipped => format!("{job} for {date}: another process works on it; skipped\n"),

@@ -5,10 +5,11 @@
 //! simulated: the model, Parquet input, and the local disk, where a lock keeps writers apart.
 //!
 //! ```text
-//! BATCH_INFER_SIMULATION_SCHEDULES=1000000 BATCH_INFER_SIMULATION_SEED=7 cargo test --lib simulation -- --nocapture
+//! BATCH_INFER_SIMULATION_SCHEDULES=1000000 BATCH_INFER_SIMULATION_SEED=7 cargo test --lib --features failpoints simulation::no -- --nocapture
 //! ```
 
 mod bucket;
+mod clock;
 mod connection;
 mod fault;
 mod fence;
@@ -17,6 +18,7 @@ mod play;
 mod process;
 mod schedule;
 mod tally;
+mod waiting;
 mod work;
 mod world;
 

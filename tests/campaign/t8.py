@@ -15,7 +15,7 @@ import time
 from trial import Result
 
 # Schedules of one process of the test: some minutes.
-BATCH = 50_000
+BATCH = 20_000
 
 # Schedules of one campaign follow one another; those of the next begin elsewhere.
 APART = 1 << 24

@@ -1,15 +1,11 @@
-//! A process's way to the bucket and its clock: every request and every sleep waits until the schedule lets it go on.
+//! A process's way to the bucket: every request waits until the schedule lets it go on.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::{BoxFuture, FutureExt};
+use chrono::TimeDelta;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -19,13 +15,9 @@ use object_store::{
 };
 
 use super::bucket::{Answer, Object, Request};
-use super::world::{Shared, Wait};
-use crate::clock::Clock;
-
-/// The wall time at which every simulation begins.
-pub(super) fn beginning() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_795_000_000, 0).expect("it is a time")
-}
+use super::clock::beginning;
+use super::waiting::{Wait, Waiting};
+use super::world::Shared;
 
 /// One process's way to the bucket.
 #[derive(Debug, Clone)]
@@ -43,8 +35,7 @@ impl Connection {
     }
 
     async fn ask(&self, request: Request) -> Result<Answer> {
-        let answer = Waiting::new(&self.world, self.process, Wait::For(request)).await;
-        answer.expect("a request has an answer")
+        Waiting::new(&self.world, self.process, Wait::For(request)).await
     }
 
     async fn write(&self, request: Request) -> Result<PutResult> {
@@ -55,47 +46,6 @@ impl Connection {
                 extensions: http::Extensions::new(),
             }),
             other => unreachable!("{other:?} is no answer to a write"),
-        }
-    }
-}
-
-/// Something that a process waits for.
-pub(super) struct Waiting {
-    world: Arc<Shared>,
-    number: Option<u64>,
-}
-
-impl Waiting {
-    fn new(world: &Arc<Shared>, process: usize, what: Wait) -> Self {
-        Self {
-            number: Some(world.lock().begin(process, what)),
-            world: Arc::clone(world),
-        }
-    }
-}
-
-impl Future for Waiting {
-    type Output = Option<Result<Answer>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(number) = self.number else {
-            return Poll::Pending;
-        };
-        let answer = self.world.lock().answer(number, context.waker());
-        match answer {
-            Some(answer) => {
-                self.number = None;
-                Poll::Ready(answer)
-            }
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.world.lock().give_up(number);
         }
     }
 }
@@ -254,40 +204,5 @@ impl MultipartStore for Connection {
 
     async fn abort_multipart(&self, _: &Path, id: &MultipartId) -> Result<()> {
         self.ask(Request::Abort { upload: id.clone() }).await.map(drop)
-    }
-}
-
-/// One process's clock. Time is common, but wall clocks are off.
-#[derive(Debug, Clone)]
-pub(super) struct WorldClock {
-    pub(super) world: Arc<Shared>,
-    pub(super) process: usize,
-    pub(super) off: TimeDelta,
-}
-
-impl Clock for WorldClock {
-    fn now(&self) -> DateTime<Utc> {
-        beginning() + TimeDelta::from_std(self.monotonic()).unwrap_or(TimeDelta::MAX) + self.off
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.world.lock().now
-    }
-
-    fn thread_cpu(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn process_cpu(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let clock = self.clone();
-        async move {
-            let until = clock.monotonic() + time;
-            Waiting::new(&clock.world, clock.process, Wait::Until(until)).await;
-        }
-        .boxed()
     }
 }

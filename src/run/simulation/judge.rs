@@ -95,7 +95,7 @@ impl Judge {
     }
 
     /// A process has asked for something.
-    pub(super) fn heard(&mut self, process: usize, request: &Request, _: &Bucket) {
+    pub(super) fn heard(&mut self, process: usize, request: &Request) {
         if let Request::List { prefix } = request
             && is_log(&prefix.clone().join("any"))
             && self.collects(process)
@@ -288,9 +288,10 @@ impl Judge {
             return Err("it had no place".to_owned());
         };
         let mut later = self.entries.range(first + 1..);
-        match later.any(|(_, entry)| entry.run_key() != key) {
-            true => Ok(()),
-            false => Err("it gave up its place, and no later run had taken it".to_owned()),
+        if later.any(|(_, entry)| entry.run_key() != key) {
+            Ok(())
+        } else {
+            Err("it gave up its place, and no later run had taken it".to_owned())
         }
     }
 
@@ -373,5 +374,6 @@ fn number(path: &Path) -> u64 {
 
 fn folder(path: &Path) -> Path {
     let parts: Vec<_> = path.parts().collect();
-    Path::from_iter(parts[..parts.len().saturating_sub(1)].iter().cloned())
+    let above = parts.len().saturating_sub(1);
+    parts.into_iter().take(above).collect()
 }

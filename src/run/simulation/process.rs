@@ -8,7 +8,8 @@ use chrono::{NaiveDate, TimeDelta};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::connection::{Connection, WorldClock};
+use super::clock::WorldClock;
+use super::connection::Connection;
 use super::fence::Fence;
 use super::schedule::{Errand, Layout, Setting, Task};
 use super::work;
@@ -59,7 +60,10 @@ pub(super) fn name(number: usize) -> String {
 /// Memory where the system has it as a folder: files in the making are synced.
 static SPOOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    match tempfile::tempfile_in(&memory) {
+        Ok(_) => memory,
+        Err(_) => std::env::temp_dir(),
+    }
 });
 
 /// A process, before it has begun.
@@ -225,9 +229,10 @@ impl Process {
         for chunk in 0..claim.record.chunks.len() {
             if let Err(lost) = gate().await {
                 claim.go_on().await?;
-                return match claim.is_published().await? {
-                    true => published(desk).await,
-                    false => Err(lost),
+                return if claim.is_published().await? {
+                    published(desk).await
+                } else {
+                    Err(lost)
                 };
             }
             parts.push(match checkpoint.load(chunk).await? {

@@ -70,9 +70,10 @@ pub(super) enum Moment {
 
 impl Moment {
     fn draw(chance: &mut fastrand::Rng) -> Self {
-        match chance.bool() {
-            true => Self::At(chance.usize(..90)),
-            false => Self::Write(Kind::ALL[chance.usize(..Kind::ALL.len())]),
+        if chance.bool() {
+            Self::At(chance.usize(..90))
+        } else {
+            Self::Write(Kind::ALL[chance.usize(..Kind::ALL.len())])
         }
     }
 }

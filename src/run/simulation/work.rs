@@ -66,9 +66,9 @@ pub(super) fn part(desk: &Desk, plan: &PlanRecord, chunk: usize) -> Part {
     let words = [&plan.plan_id, &plan.run_id, &desk.holder.id].map(String::as_str);
     let digest = sha256(words.join(" ").as_bytes());
     let noise = i64::from_str_radix(&digest[..8], 16).unwrap_or(0);
-    let rows: Vec<i64> = (0..ROWS as i64)
-        .map(|row| noise * 1000 + (chunk * ROWS) as i64 + row)
-        .collect();
+    let first = chunk * ROWS;
+    let row = |row| noise * 1000 + i64::try_from(row).unwrap_or(0);
+    let rows: Vec<i64> = (first..first + ROWS).map(row).collect();
     let bytes = file(&rows);
     Part {
         chunk: ChunkId(chunk),

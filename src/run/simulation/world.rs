@@ -14,23 +14,15 @@ use super::fence::{Fence, is_log};
 use super::judge::Judge;
 use super::process::Ending;
 use super::tally::Tally;
-
-/// What a process waits for.
-#[derive(Debug)]
-pub(super) enum Wait {
-    /// The answer to a request.
-    For(Request),
-    /// A time.
-    Until(Duration),
-}
+use super::waiting::Wait;
 
 /// Something that a process waits for, and what came of it.
 #[derive(Debug)]
 struct Call {
     process: usize,
     what: Wait,
-    /// The answer; a sleep has none.
-    done: Option<Option<Result<Answer>>>,
+    /// The answer.
+    done: Option<Result<Answer>>,
     waker: Option<Waker>,
 }
 
@@ -127,7 +119,7 @@ impl World {
     }
 
     /// What came of a wait, if it is over.
-    pub(super) fn answer(&mut self, number: u64, waker: &Waker) -> Option<Option<Result<Answer>>> {
+    pub(super) fn answer(&mut self, number: u64, waker: &Waker) -> Option<Result<Answer>> {
         let call = self.calls.get_mut(&number)?;
         if call.done.is_none() {
             call.waker = Some(waker.clone());
@@ -184,7 +176,7 @@ impl World {
         match event {
             Event::Timer { call, at, .. } => {
                 self.now = self.now.max(at);
-                self.done(call, None);
+                self.done(call, Ok(Answer::Done));
             }
             Event::Stray { number } => {
                 let (process, request) = self.strays.remove(number);
@@ -202,7 +194,7 @@ impl World {
                 let request = request.clone();
                 self.now += Duration::from_micros(self.chance.u64(..40_000));
                 let answer = self.serve(process, &request);
-                self.done(call, Some(answer));
+                self.done(call, answer);
             }
         }
     }
@@ -212,7 +204,7 @@ impl World {
         self.strays.clear();
     }
 
-    fn done(&mut self, number: u64, answer: Option<Result<Answer>>) {
+    fn done(&mut self, number: u64, answer: Result<Answer>) {
         if let Some(call) = self.calls.get_mut(&number) {
             call.done = Some(answer);
             if let Some(waker) = call.waker.take() {
@@ -268,7 +260,7 @@ impl World {
         let request = ignored.as_ref().unwrap_or(request);
         let before = request.changes().and_then(|path| self.bucket.get(path)).cloned();
         let mut answer = self.bucket.apply(request, self.now);
-        self.judge.heard(process, request, &self.bucket);
+        self.judge.heard(process, request);
         if answer.is_ok()
             && let Some(path) = request.changes()
         {
