@@ -1,6 +1,6 @@
 """What deploy/ ships, read for the tests: manifests as a cluster would get them, the table of exit codes, job files, the program's settings.
 
-Manifests are rendered by kubectl or kustomize, charts by tests/deploy/helm_render: Go templates and Sprig, which is what helm is made of.
+Manifests are rendered by kubectl or kustomize, or by kustomize.py beside this file, charts by tests/deploy/helm_render: Go templates and Sprig, which is what helm is made of.
 Where such a tool is missing, `needs` skips and says so; `.ci/run` installs those that Debian has.
 """
 
@@ -17,6 +17,8 @@ import sysconfig
 import jsonschema
 import pytest
 import yaml
+
+import kustomize
 
 try:
     import tomllib
@@ -37,15 +39,20 @@ CRON_JOBS = [JOB, f"{JOB}-missing"]
 GO_LIBRARIES = "/usr/share/gocode"
 
 
-def needs(*commands):
-    """The first of these that is here; skips the test, and says which are missing, if none is."""
+def find(*commands):
+    """The first of these programs that is here."""
     # Programs of Python packages lie beside the interpreter, or beside the packages where pip installed into a folder.
     packaged = [os.path.dirname(sys.executable), os.path.join(sysconfig.get_path("purelib"), "bin")]
     for command in commands:
         found = shutil.which(command) or shutil.which(command, path=os.pathsep.join(packaged))
         if found:
             return found
-    return pytest.skip(f"NOT TESTED: {' or '.join(commands)} is not installed")
+    return None
+
+
+def needs(*commands):
+    """The first of these that is here; skips the test, and says which are missing, if none is."""
+    return find(*commands) or pytest.skip(f"NOT TESTED: {' or '.join(commands)} is not installed")
 
 
 def said(*command, stderr_too=False, **options):
@@ -96,8 +103,13 @@ def hopeless():
 
 
 def kustomized(folder):
-    """The objects that a kustomization makes."""
-    tool = needs("kubectl", "kustomize")
+    """The objects that a kustomization makes, by the real tool or, where there is none, by our part of it."""
+    tool = find("kubectl", "kustomize")
+    return by_tool(tool, folder) if tool else kustomize.render(pathlib.Path(folder))
+
+
+def by_tool(tool, folder):
+    """The objects that kubectl or kustomize makes."""
     text = said(tool, "kustomize" if tool.endswith("kubectl") else "build", str(folder))
     return list(yaml.safe_load_all(text))
 

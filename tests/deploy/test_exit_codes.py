@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from shipped import CRON_JOBS, DEPLOY, OVERLAYS, chart, container, hopeless, job_spec, overlay, pod_spec, seconds, settings
+from shipped import CRON_JOBS, DEPLOY, OVERLAYS, REPOSITORY, chart, container, hopeless, job_spec, overlay, pod_spec, seconds, settings
 
 # In an Indexed Job these are about the rows of one index.
 OF_AN_INDEX = [12, 13]
@@ -83,3 +83,12 @@ def test_the_alert_that_pages_at_once_names_them_but_for_a_run_that_was_overtake
     (rule,) = [rule for group in groups for rule in group["rules"] if rule["alert"] == "BatchInferNeedsRepair"]
     named = [int(code) for code in re.findall(r"batch_infer_last_exit_code == (\d+)", rule["expr"])]
     assert named == [code for code in hopeless() if code != 31]
+
+
+def test_the_guide_says_of_each_code_what_to_do():
+    guide = (REPOSITORY / "docs" / "operations.md").read_text().split("\n## Exit codes\n")[1].split("\n## ")[0]
+    told = [int(code) for row in re.findall(r"^\| ([\d, ]+) \|", guide, re.MULTILINE) for code in row.split(", ")]
+    readme = (REPOSITORY / "README.md").read_text().split("\n## Exit codes\n")[1].split("\n## ")[0]
+    assert sorted(told) == [int(code) for code in re.findall(r"^\| (\d+) \|", readme, re.MULTILINE)]
+    (sentence,) = re.findall(r"^Codes (.*) are not tried again", guide, re.MULTILINE)
+    assert [int(code) for code in re.findall(r"\d+", sentence)] == hopeless()

@@ -1,6 +1,7 @@
 """The manifests are what a cluster takes, of every version that we name, and pods are as restricted as they can be."""
 
 import datetime
+import json
 import os
 import re
 
@@ -8,8 +9,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import kustomize
 from shipped import (
-    CRON_JOBS, DEPLOY, JOB, OVERLAYS, chart, container, job, job_spec, kustomized, one, overlay, pod_spec, said, templates, variables,
+    CRON_JOBS, DEPLOY, JOB, OVERLAYS, by_tool, chart, container, job, job_spec, kustomized, needs, one, overlay, pod_spec, said, templates,
+    variables,
 )
 
 VERSIONS = [version for version in kubernetes_validate.utils.all_versions() if int(version.split(".")[1]) >= 31]
@@ -48,6 +51,27 @@ def objects(request, tmp_path, built):
     if request.param == "chart-gpu-sharded":
         return chart(built, device="cuda", shards=4, pushgateway="http://pushgateway:9091")
     return overlay(request.param)
+
+
+def comparable(manifest):
+    """An object without what the two renderings are free to differ in: digests in names, and the order of variables."""
+    text = re.sub(r"(batch-infer-(?:jobs|configs|places))-[0-9a-z]{10}", r"\1", json.dumps(manifest, sort_keys=True))
+    plain = json.loads(text)
+    for _, template in templates([plain]):
+        for each in template["spec"]["containers"]:
+            each.get("env", []).sort(key=lambda entry: entry["name"])
+    return json.dumps(plain, sort_keys=True)
+
+
+@pytest.mark.parametrize("name", [*OVERLAYS, "own"])
+def test_our_part_of_kustomize_is_like_the_whole(name, tmp_path):
+    tool = needs("kubectl", "kustomize")
+    folder = DEPLOY / "k8s" / "overlays" / name
+    if name == "own":
+        folder = tmp_path
+        (folder / "kustomization.yaml").write_text(OWN.format(k8s=os.path.relpath(DEPLOY / "k8s", folder)))
+    ours, theirs = kustomize.render(folder), by_tool(tool, folder)
+    assert sorted(map(comparable, ours)) == sorted(map(comparable, theirs))
 
 
 def test_every_version_from_1_31_takes_every_object(objects):

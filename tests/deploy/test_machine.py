@@ -1,10 +1,12 @@
 """The image, the compose file and the units of systemd are what their tools accept, and fit the program."""
 
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -91,6 +93,31 @@ def test_what_compose_mounts_is_here_and_nothing_is_open_to_the_network():
     (target,) = scraped["static_configs"][0]["targets"]
     listen = services["services"]["batch-infer"]["environment"]["BATCH_INFER_DAEMON_LISTEN"]
     assert target == f"batch-infer:{listen.split(':')[1]}"
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A daemon's /livez that is well, or not."""
+
+    def do_GET(self):
+        self.send_response(self.server.status if self.path == "/livez" else 404)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_compose_knows_a_daemon_that_is_well_from_one_that_is_not_and_from_none():
+    service = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]["batch-infer"]
+    kind, *command = service["healthcheck"]["test"]
+    assert kind == "CMD"
+    port = service["environment"]["BATCH_INFER_DAEMON_LISTEN"].split(":")[1]
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = [word.replace(port, str(server.server_port)) for word in command]
+        for server.status, well in ((200, True), (503, False)):
+            assert (subprocess.run(here, check=False, timeout=30).returncode == 0) == well
+        server.shutdown()
+    assert subprocess.run(here, check=False, timeout=30, stderr=subprocess.DEVNULL).returncode != 0
 
 
 @pytest.fixture
