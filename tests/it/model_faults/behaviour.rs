@@ -93,9 +93,9 @@ fn process_with_a_model_that_does_not_come_back_ends_when_it_is_asked_to() {
 
 #[test]
 fn process_that_tries_such_a_model_ends_when_it_is_asked_to() {
-    let run = over("endless-at-once", &[1.0], &[2.0]).start();
+    let run = over("endless-at-once", &[1.0], &[2.0]).start().until_it_loads();
     // Longer than it takes to come to the try; it stays there.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(2));
     let start = now();
     run.signal(Signal::TERM).end().expect_refusal(ExitCode::Terminated);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

@@ -245,6 +245,12 @@ impl Started {
         self.until("/spool/")
     }
 
+    /// Waits until the run has said whose the state is, just before it loads the model.
+    #[track_caller]
+    pub(crate) fn until_it_loads(self) -> Self {
+        self.until("/dataset.json")
+    }
+
     /// Waits until the run has tried the model and kept its plan.
     #[track_caller]
     pub(crate) fn until_it_has_a_plan(self) -> Self {
