@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::support::repository;
 
 /// Modules that any other may import: what an error is, how a process ends, what a time or a digest is, where a test may interfere.
-const WORDS: [&str; 5] = ["clock", "digest", "error", "exit", "failpoint"];
+const WORDS: [&str; 7] = ["clock", "digest", "error", "exit", "failpoint", "guard", "thrift"];
 
 /// What else each module may import. Modules stand in the order of `lib.rs`.
 const MAY_IMPORT: &[(&str, &str)] = &[
@@ -21,8 +21,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("events", "batch"),
     ("exit", ""),
     ("failpoint", ""),
+    ("guard", ""),
     ("machine", ""),
     ("shutdown", ""),
+    ("thrift", ""),
     // What is asked.
     ("document", "problem schema"),
     ("problem", ""),
