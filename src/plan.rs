@@ -35,7 +35,7 @@ pub use chunks::{Chunk, Span};
 pub use columns::Columns;
 pub use damage::Damage;
 pub use fingerprint::{fingerprint, generation};
-pub use footers::CorruptFile;
+pub use footers::{CorruptFile, read_footer};
 pub use schema::{Mismatch, Rule};
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.

@@ -57,7 +57,7 @@ pub(super) async fn read(files: Vec<Listed>) -> Result<(Vec<Footer>, Vec<Corrupt
 
 async fn footer(file: Listed) -> Result<Result<Footer, CorruptFile>, StorageError> {
     let read = match bytes(&file).await? {
-        Ok(bytes) => parsed(&bytes, file.meta.size),
+        Ok(bytes) => read_footer(&bytes, file.meta.size),
         Err(damage) => Err(damage),
     };
     Ok(match read {
@@ -102,7 +102,8 @@ async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
     Ok(Ok(read.into_iter().next().unwrap_or_default()))
 }
 
-fn parsed(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
+/// Reads the bytes of a footer that ends a file of `size` bytes.
+pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
     claims::outline(footer)?;
     let metadata = reading(|| ParquetMetaDataReader::decode_metadata(footer))?;
     claims::check(&metadata, size)?;

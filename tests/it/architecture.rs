@@ -9,7 +9,16 @@ use std::path::Path;
 use crate::support::repository;
 
 /// Modules that any other may import: what an error is, how a process ends, what a time, a digest or a nonce is, where a test may interfere.
-const WORDS: [&str; 6] = ["clock", "digest", "error", "exit", "failpoint", "nonce"];
+const WORDS: [&str; 8] = [
+    "clock",
+    "digest",
+    "error",
+    "exit",
+    "failpoint",
+    "guard",
+    "nonce",
+    "thrift",
+];
 
 /// What else each module may import. Modules stand in the order of `lib.rs`.
 const MAY_IMPORT: &[(&str, &str)] = &[
@@ -21,9 +30,11 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("events", "batch"),
     ("exit", ""),
     ("failpoint", ""),
+    ("guard", ""),
     ("machine", ""),
     ("nonce", ""),
     ("shutdown", ""),
+    ("thrift", ""),
     // What is asked.
     ("document", "problem schema"),
     ("problem", ""),

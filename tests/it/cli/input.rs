@@ -146,8 +146,11 @@ fn null_key_is_found_by_the_footer_with_file_and_column() {
     let run = JobFixture::new()
         .features(|features| features.changed(0, |batch| with_null(batch, "transaction_id", 99)))
         .run();
-    run.expect_refusal(ExitCode::BadRows)
-        .expect_said(&["`part-00000.parquet`: column `transaction_id`", "NULL_KEY", "1 of 1 nulls"]);
+    run.expect_refusal(ExitCode::BadRows).expect_said(&[
+        "`part-00000.parquet`: column `transaction_id`",
+        "NULL_KEY",
+        "1 of 1 nulls",
+    ]);
 }
 
 /// Writes nonsense over the first page of a column.

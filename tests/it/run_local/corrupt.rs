@@ -120,7 +120,7 @@ fn file_that_is_no_whole_parquet_file_is_named_with_what_was_found() {
             |bytes| {
                 bytes.drain(4..1_004);
             },
-            "the file has",
+            "decode row group 0 of",
         ),
     ];
     for (name, damage, said) in damages {
@@ -143,7 +143,12 @@ fn damaged_row_group_is_named() {
         .published_before()
         .run();
     run.expect_refusal(ExitCode::BadRows);
-    insta::assert_snapshot!(run.message(), @"");
+    insta::assert_snapshot!(run.message(), @r#"
+    error: decode row group 3 of `part-00000.parquet`
+      caused by: column `transaction_id`, page header at byte 11899: at byte 1: a field has a type that Parquet does not use
+      hint: the file is damaged: have it written again; with `on_corrupt_file = "reject"` below [input] its rows are rejected and the rest is scored
+      exit code: 13 (more bad rows or damaged files than allowed)
+    "#);
 }
 
 /// 500 rows in two files of row groups of 50, of which one is damaged.
@@ -262,7 +267,11 @@ fn long_text_repeated_for_every_row_ends_at_the_cap() {
     assert!(size < 20 << 20, "{size}");
     let run = fixture.limited(LITTLE).published_before().run();
     run.expect_refusal(ExitCode::BadRows);
-    insta::assert_snapshot!(run.message(), @"");
+    insta::assert_snapshot!(run.message(), @r#"
+    error: row group 0 of `part-00000.parquet` takes more than 1.0 GiB once decoded, most of it column `note`
+      hint: if the file is as it should be, raise `[line] max_decoded`, lower `[line] chunk_rows`, or have it written with smaller row groups; if not, have it written again
+      exit code: 13 (more bad rows or damaged files than allowed)
+    "#);
 }
 
 #[test]
@@ -290,7 +299,7 @@ fn list_of_many_million_elements_ends_at_the_cap() {
     assert!(size < 1 << 20, "{size}");
     let run = fixture.limited(LITTLE).published_before().run();
     run.expect_refusal(ExitCode::BadRows);
-    run.expect_said(&["takes more than 100.0 MiB once decoded, most of it column `note.list.element`"]);
+    run.expect_said(&["takes more than 100.0 MiB once decoded, most of it column `note.list.item`"]);
 }
 
 #[test]
