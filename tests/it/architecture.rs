@@ -59,13 +59,14 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("write", "batch contract output"),
     ("rejects", "batch"),
     ("duplicates", "batch plan read"),
+    ("rescore", "batch plan rejects"),
     ("checkpoint", "batch records rejects storage"),
     ("publish", "batch checkpoint output records storage"),
     (
         "score",
-        "batch infer output plan preprocess read rejects spec validate write",
+        "batch infer output plan preprocess read rejects rescore spec validate write",
     ),
-    ("pipeline", "batch checkpoint events infer read score shutdown"),
+    ("pipeline", "batch checkpoint events infer plan read score shutdown"),
     // The sentence, and what is said afterwards.
     ("golden", "batch contract infer preprocess score"),
     (
@@ -74,8 +75,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "batch checkpoint duplicates events hold infer machine output pipeline plan preprocess publish records registry rejects report \
-         score settings shutdown spec storage validate",
+        "batch checkpoint duplicates events hold infer machine output pipeline plan preprocess publish read records registry rejects report rescore score settings shutdown spec storage validate",
     ),
     // Looking after what is there.
     ("history", "hold publish records settings storage validate"),
@@ -87,8 +87,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The surface, which shows what the others know.
     (
         "cli",
-        "contract date document events gc golden history infer machine plan preprocess progress records registry run schedule \
-         schema settings shutdown spec storage telemetry validate verify",
+        "contract date document events gc golden history infer machine plan preprocess progress records registry rejects run schedule schema settings shutdown spec storage telemetry validate verify",
     ),
 ];
 
