@@ -43,6 +43,7 @@ fn help_names_every_command() {
       run          Scores a date's partition and publishes it
       plan         Shows what a run would do: reads footers, scores nothing, writes nothing
       runs         Shows what was published
+      rejects      Shows rejected rows
       verify       Compares what readers see of a date with what was decided
       gc           Removes what no run will ask for again from the state folder
       validate     Checks a job file; with a date also its model and the input's columns
@@ -94,6 +95,9 @@ fn help_of_run_names_its_flags() {
                                      [env: BATCH_INFER_DRY_RUN=]
           --force                    Scores and publishes again what is published already [env:
                                      BATCH_INFER_FORCE=]
+          --only-rejected            Scores again only the rows that were rejected, and publishes them
+                                     together with those that are published [env:
+                                     BATCH_INFER_ONLY_REJECTED=]
           --shard <I/N>              Scores one of N parts of the date; the process that finds all parts
                                      finished publishes [env: BATCH_INFER_SHARD=]
           --on-busy <WHAT>           What to do while another process works on the job and date: wait,
