@@ -51,21 +51,27 @@ demo: debug ## score one date of sample_data with the fraud model and show the f
 	"$(binary)" head predictions/fraud-detector/date=$(date)/part-00000.parquet
 
 .PHONY: test
-test: readers debug ## run all tests: Rust, the output in the hands of its readers, and a small campaign of failures
+test: readers debug ## run all tests: Rust, the output in the hands of its readers, what is deployed, and a small campaign of failures
 	$(say) 'testing: Rust'
 	BATCH_INFER_READERS_PYTHON="$(READERS_VENV)/bin/python" $(CARGO) test --locked --features failpoints
 	$(say) 'testing: the output in the hands of its readers'
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/readers
+	$(say) 'testing: what is deployed'
+	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -rs -p no:cacheprovider tests/deploy
 	$(say) 'testing: killed, stopped, crowded, cut off and out of disk'
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/campaign
 
 # Sizes, seed and stores pass through: make campaign T1=1000 T4=5000 SEED=7 STORE=s3 MINUTES=30. Without sizes, the long ones.
+# T5 reads damaged Parquet files, T7=all compares the fires of all time zones over twelve years with another program's reading; neither needs a store.
+sizes := $(strip $(foreach test,T1 T2 T3 T4 T8 T9 T10-state,$(if $($(test)),$(test)=$($(test)))))
 .PHONY: campaign
-campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks; takes hours, or MINUTES=30
-	$(say) 'campaign: killed, stopped, crowded, cut off and out of disk'
-	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py \
-		$(foreach test,T1 T2 T3 T4 T9 T10-state,$(if $($(test)),$(test)=$($(test)))) \
-		$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES))
+campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks, and reading damage; takes hours, or MINUTES=30
+	$(say) 'campaign: damaged files, times, killed, stopped, crowded, cut off and out of disk'
+	$(if $(T5)$(if $(sizes)$(T7),,all),$(CARGO) test --locked --features failpoints --test mutants -- \
+		--count $(or $(T5),10000000) --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)))
+	$(if $(T7)$(if $(sizes)$(T5),,all),BATCH_INFER_T7=$(or $(T7),all) $(CARGO) test --locked --features failpoints --test it -- --nocapture schedule::oracle)
+	$(if $(sizes)$(if $(T5)$(T7),,all),CARGO="$(CARGO)" BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py $(sizes) \
+		$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES)))
 
 .PHONY: build
 build: libtorch ## build the release binary, $CARGO_TARGET_DIR/release/batch-infer

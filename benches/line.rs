@@ -16,7 +16,7 @@ use batch_infer::infer::device::Device;
 use batch_infer::machine::Machine;
 use batch_infer::output::OutputSchema;
 use batch_infer::publish::{Spool, SpoolFolder, Stamp};
-use batch_infer::read;
+use batch_infer::read::{self, Tolerance};
 use batch_infer::records::{FORM, PlanModel, PlanRecord};
 use batch_infer::run::{self, Ready, Surroundings};
 use batch_infer::score::{Batches, forward};
@@ -94,7 +94,7 @@ fn stages(criterion: &mut Criterion) {
             .block_on(read::fetch(plan, chunk, ranges))
             .expect("the file is there")
     };
-    let batch = read::decode(plan, fetch()).expect("the file is whole");
+    let batch = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor.prepare(&derived).expect("the columns fit");
     let clock = SystemClock;
@@ -107,7 +107,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("decode", |bench| {
         bench.iter_batched(
             fetch,
-            |fetched| read::decode(plan, black_box(fetched)),
+            |fetched| read::decode(plan, black_box(fetched), Tolerance::strict(1 << 30)),
             BatchSize::SmallInput,
         );
     });

@@ -4,6 +4,7 @@
 //! earlier one for anything: keys and positions travel along.
 
 use std::fmt;
+use std::ops::Range;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::MutableBuffer;
@@ -31,6 +32,17 @@ pub struct FeatureBatch {
     pub columns: RecordBatch,
     /// Where each run of rows came from, in order.
     pub origins: Vec<Origin>,
+    /// Rows that could not be decoded and are nulls here, in order.
+    pub lost: Vec<Lost>,
+}
+
+/// Rows of a batch that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Which rows of the batch.
+    pub rows: Range<usize>,
+    /// Why.
+    pub message: String,
 }
 
 /// A run of rows of one file.
@@ -45,6 +57,19 @@ pub struct Origin {
 }
 
 impl FeatureBatch {
+    /// The rows that could not be decoded, as bad rows.
+    pub fn bad_from_the_start(&self) -> Vec<BadRow> {
+        let rows = self
+            .lost
+            .iter()
+            .flat_map(|lost| lost.rows.clone().map(move |row| (row, lost)));
+        rows.map(|(row, lost)| BadRow {
+            message: Some(lost.message.clone()),
+            ..BadRow::new(row, crate::spec::Reason::CorruptFile, "")
+        })
+        .collect()
+    }
+
     /// File and index in it of a row of the batch.
     pub fn origin(&self, row: usize) -> (&str, u64) {
         let mut before = 0;
@@ -94,8 +119,22 @@ pub struct BadRow {
     pub row: usize,
     /// Why.
     pub reason: crate::spec::Reason,
-    /// The column at fault; empty for a result of the model.
+    /// The column at fault; empty where it is the row as a whole.
     pub column: String,
+    /// What is wrong with it, where more can be said than by the reason alone.
+    pub message: Option<String>,
+}
+
+impl BadRow {
+    /// A row of which the reason says all.
+    pub fn new(row: usize, reason: crate::spec::Reason, column: &str) -> Self {
+        Self {
+            row,
+            reason,
+            column: column.to_owned(),
+            message: None,
+        }
+    }
 }
 
 /// One chunk's predictions as the bytes of a Parquet file, and its account.

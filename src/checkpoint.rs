@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::batch::{ChunkId, Part, Stage, StageTimes};
 use crate::error::Seam;
 use crate::exit::ExitCode;
+use crate::nonce::nonce;
 use crate::records::{ChunkFolder, DateFolder, Done, FORM, PartFile, PlanRecord};
 use crate::rejects::{self, RejectsError};
 use crate::storage::StorageError;
@@ -118,7 +118,7 @@ impl Checkpoint {
 
     fn describe(&self, part: &Part, rejects: Option<&Bytes>) -> Done {
         // Its only purpose is to differ from that of any other attempt.
-        let attempt = Uuid::new_v4().simple().to_string();
+        let attempt = nonce();
         let name = ChunkFolder::file_name(part.chunk.0, &attempt);
         let seconds = |stage: &Stage| (stage.name().to_owned(), part.stages.of(*stage).wall.as_secs_f64());
         Done {

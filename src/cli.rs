@@ -10,15 +10,18 @@ mod gc;
 mod head;
 mod model;
 mod plan;
+mod rejects;
 mod run;
 mod runs;
+mod schedule;
 mod validate;
+mod variables;
 mod verify;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use context::Context;
@@ -30,7 +33,8 @@ use crate::machine;
 /// Answers the command line of this process.
 pub fn main() -> ExitCode {
     machine::keep_to_group();
-    let cli = match Cli::try_parse() {
+    let matches = variables::with_variables(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers too; clap writes each to where it belongs.
@@ -63,9 +67,11 @@ fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {
         Command::Run(args) => run::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
         Command::Runs(args) => runs::runs(&args.command, context),
+        Command::Rejects(args) => rejects::rejects(&args.command, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Gc(args) => gc::gc(&args, context),
         Command::Validate(args) => validate::validate(&args, context),
+        Command::Schedule(args) => schedule::schedule(&args.command, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Model(args) => model::model(&args, context),
         Command::Config(args) => config::config(&args, context),

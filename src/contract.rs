@@ -122,6 +122,22 @@ pub enum TextSource {
 }
 
 impl Contract {
+    /// Greatest magnitude of a feature that stays finite in each tensor that takes it as it is.
+    pub fn greatest(&self, feature: &Feature) -> f64 {
+        let name = feature.name();
+        let taking = self
+            .inputs
+            .iter()
+            .filter(|input| input.columns.iter().any(|column| column == name));
+        let as_it_is = matches!(feature, Feature::Raw(_) | Feature::Vector(_));
+        let greatest = taking.map(|input| match input.dtype {
+            TensorType::Float16 if as_it_is => f64::from(half::f16::MAX),
+            TensorType::Float16 | TensorType::Bfloat16 | TensorType::Float32 => f64::from(f32::MAX),
+            _ => f64::MAX,
+        });
+        greatest.fold(f64::MAX, f64::min)
+    }
+
     /// Reads `metadata.json`; `origin` names it in messages.
     pub fn from_json(text: &[u8], origin: &str) -> Result<Self, ContractError> {
         let contract: Self = serde_json::from_slice(text).map_err(|source| ContractError::Form {

@@ -9,6 +9,15 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// The first 128 bits of the SHA-256 of bytes: no two inputs that anybody can find have the same.
+pub fn sha256_prefix(bytes: &[u8]) -> u128 {
+    let digest = Sha256::digest(bytes);
+    digest
+        .iter()
+        .take(16)
+        .fold(0, |prefix, byte| prefix << 8 | u128::from(*byte))
+}
+
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes

@@ -108,9 +108,9 @@ struct Object {
 
 /// When something is old enough to go.
 #[derive(Debug, Clone, Copy)]
-struct Age {
-    now: DateTime<Utc>,
-    retention: TimeDelta,
+pub(crate) struct Age {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) retention: TimeDelta,
 }
 
 impl Age {
@@ -200,7 +200,7 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
         return Ok(busy(&seat.who));
     }
     if dry_run {
-        return clear(&desk, age, true, around);
+        return around.wait(clear(&desk, age, true));
     }
     // Rubbish can wait, so nobody who works is waited for.
     desk.terms.patience = if silent { desk.terms.ttl * 2 } else { Duration::ZERO };
@@ -209,7 +209,7 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Ok(busy(&who)),
     };
-    let swept = clear(&desk, age, false, around);
+    let swept = around.wait(clear(&desk, age, false));
     around.runtime.block_on(hold.release());
     swept
 }
@@ -221,13 +221,14 @@ fn is_silent(seat: &Seat, ttl: Duration, now: DateTime<Utc>) -> bool {
     seat.seen_at.is_some_and(|seen| now - seen > long)
 }
 
-fn clear(desk: &Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> Result<Swept, Error> {
+/// Removes what may go of a date, as the one who may work at it.
+pub(crate) async fn clear(desk: &Desk, age: Age, dry_run: bool) -> Result<Swept, PublishError> {
     let mut swept = Swept {
         date: desk.date.date(),
         skipped: None,
         removed: Amounts::new(),
     };
-    let standing = around.wait(desk.standing())?;
+    let standing = desk.standing().await?;
     if let Some(commit) = standing.pending() {
         let why = format!(
             "publication {} is decided and not visible yet; the next run or `verify --repair` shows it",
@@ -236,9 +237,9 @@ fn clear(desk: &Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> Res
         swept.skipped = Some(why);
         return Ok(swept);
     }
-    around.wait(clear_uploads(desk, &standing, dry_run, &mut swept.removed))?;
+    clear_uploads(desk, &standing, dry_run, &mut swept.removed).await?;
     clear_disk(desk, age, dry_run, &mut swept.removed)?;
-    around.wait(clear_plans(desk, &standing, age, dry_run, &mut swept))?;
+    clear_plans(desk, &standing, age, dry_run, &mut swept).await?;
     info!(date = %swept.date, removed = ?swept.removed, dry_run, "swept");
     Ok(swept)
 }
@@ -349,7 +350,8 @@ async fn probes(state: &Place, age: Age) -> Result<Vec<Object>, StorageError> {
 }
 
 async fn remove(objects: &[Object]) -> Result<(), StorageError> {
-    let removals = stream::iter(objects).map(|object| object.place.remove());
+    let places: Vec<_> = objects.iter().map(|object| object.place.clone()).collect();
+    let removals = stream::iter(places).map(|place| async move { place.remove().await });
     removals.buffer_unordered(CONCURRENT_REMOVALS).try_collect().await
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::infer::{BATCH_ROWS, Model};
 use crate::preprocess::Preprocessor;
-use crate::score::{Batches, forward};
+use crate::score::{Batches, Evidence, Forwarded, Pass, forward};
 
 /// Differences up to this are rounding: other orders of summation, other instruction sets.
 pub const TOLERANCE: f64 = 1e-4;
@@ -42,17 +42,27 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         chunk: ChunkId(0),
         columns: columns.clone(),
         origins: Vec::new(),
+        lost: Vec::new(),
     };
     let batch = preprocessor.derive(batch)?;
     let prepared = preprocessor.prepare(&batch)?;
-    let (predictions, _) = forward(
+    let pass = Pass {
         model,
         preprocessor,
-        &prepared,
-        BATCH_ROWS,
-        Batches::InOrder,
-        &SystemClock,
-    )?;
+        batch_rows: BATCH_ROWS,
+        by: Batches::InOrder,
+        evidence: &Evidence::default(),
+        tolerated: 0,
+        clock: &SystemClock,
+    };
+    let Forwarded { predictions, bad, .. } = forward(&prepared, pass)?;
+    if let Some(bad) = bad.into_iter().next() {
+        return Err(GoldenError::Throws {
+            row: bad.row,
+            reason: bad.message.unwrap_or_default(),
+        }
+        .into());
+    }
     let mut compared = Compared {
         rows: columns.num_rows(),
         columns: Vec::new(),
@@ -171,6 +181,14 @@ pub enum GoldenError {
         /// Values of the model.
         found: usize,
     },
+    /// The model gives no result for a row.
+    #[error("golden row {row}: {reason}")]
+    Throws {
+        /// Index of the row.
+        row: usize,
+        /// What libtorch says.
+        reason: String,
+    },
     /// A value that is another one.
     #[error("golden row {row}: `{column}` is {found}, expected {expected}")]
     Differs {
@@ -188,9 +206,12 @@ pub enum GoldenError {
 impl Seam for GoldenError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::Read(_) | Self::Columns(_) | Self::Nothing { .. } | Self::Width { .. } | Self::Differs { .. } => {
-                ExitCode::Model
-            }
+            Self::Read(_)
+            | Self::Columns(_)
+            | Self::Nothing { .. }
+            | Self::Width { .. }
+            | Self::Throws { .. }
+            | Self::Differs { .. } => ExitCode::Model,
         }
     }
 
@@ -199,7 +220,11 @@ impl Seam for GoldenError {
             Self::Differs { .. } => Some(
                 "the contract does not say what the training pipeline did: compare impute, log1p, mean, std, clip and vocabularies".to_owned(),
             ),
-            Self::Read(_) | Self::Columns(_) | Self::Nothing { .. } | Self::Width { .. } => None,
+            Self::Read(_)
+            | Self::Columns(_)
+            | Self::Nothing { .. }
+            | Self::Width { .. }
+            | Self::Throws { .. } => None,
         }
     }
 }

@@ -9,7 +9,9 @@ mod torch;
 mod watch;
 mod words;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayData, ArrayRef, make_array, new_empty_array};
+use arrow::buffer::MutableBuffer;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 pub use probe::{ProbeError, probe};
@@ -17,7 +19,7 @@ pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
 use crate::batch::InputTensor;
-use crate::contract::Contract;
+use crate::contract::{Contract, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
@@ -32,6 +34,18 @@ pub trait Model: Send + Sync {
     /// Runs the model on one batch. Gives one flat array for each output of the contract, rows times width values of its dtype; a `bool`
     /// output comes as 0 and 1 in `uint8`.
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError>;
+}
+
+/// Zeros of an output's type, in the place of results that are not there.
+pub fn zeros(dtype: TensorType, values: usize) -> ArrayRef {
+    let host = dtype.host();
+    let zeros = MutableBuffer::from_len_zeroed(values * host.bytes());
+    let data = ArrayData::builder(host.arrow().unwrap_or(DataType::Float32))
+        .len(values)
+        .add_buffer(zeros.into());
+    // A buffer of that length is what the type asks for.
+    data.build()
+        .map_or_else(|_| new_empty_array(&DataType::Null), make_array)
 }
 
 /// A model that lies about its rows would shift every prediction after them.
@@ -66,6 +80,14 @@ pub enum ModelError {
     Forward {
         /// Rows of the batch.
         rows: usize,
+        /// What libtorch says.
+        reason: String,
+    },
+    /// The model threw on whatever it was given.
+    #[error("the model throws on all rows that it was tried on, in {tries} passes: {reason}")]
+    Always {
+        /// Passes that failed.
+        tries: usize,
         /// What libtorch says.
         reason: String,
     },
@@ -110,10 +132,33 @@ pub enum ModelError {
     Join(#[source] ArrowError),
 }
 
+impl ModelError {
+    /// Whether the model threw, so that the rows may be at fault: never a device, nor a result of the wrong form.
+    pub fn is_thrown(&self) -> bool {
+        matches!(self, Self::Forward { .. })
+    }
+
+    /// What libtorch says, without what was being done.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Load { reason, .. }
+            | Self::Forward { reason, .. }
+            | Self::Always { reason, .. }
+            | Self::Device { reason, .. }
+            | Self::HostMemory { reason } => reason.clone(),
+            Self::Output { .. } | Self::Values { .. } | Self::Join(_) => self.to_string(),
+        }
+    }
+}
+
 impl Seam for ModelError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::Load { .. } | Self::Forward { .. } | Self::Output { .. } | Self::Values { .. } => ExitCode::Model,
+            Self::Load { .. }
+            | Self::Forward { .. }
+            | Self::Always { .. }
+            | Self::Output { .. }
+            | Self::Values { .. } => ExitCode::Model,
             Self::Device { .. } => ExitCode::Device,
             Self::HostMemory { .. } => ExitCode::HostMemory,
             Self::Join(_) => ExitCode::Internal,
@@ -126,6 +171,10 @@ impl Seam for ModelError {
             Self::Forward { reason, .. } => Some(words::of_forward(reason)),
             Self::HostMemory { .. } => Some(
                 "give the process more memory, or less to do at a time: [line] batch_rows, [threads] score, [line] memory; finished chunks are kept"
+                    .to_owned(),
+            ),
+            Self::Always { .. } => Some(
+                "the model takes rows of zeros and none of these: compare the features with those it was trained on, such as the sizes of vocabularies"
                     .to_owned(),
             ),
             Self::Output { .. } | Self::Values { .. } => {

@@ -18,8 +18,11 @@ pub mod error;
 pub mod events;
 pub mod exit;
 pub mod failpoint;
+pub mod guard;
 pub mod machine;
+pub mod nonce;
 pub mod shutdown;
+pub mod thrift;
 
 // What is asked.
 pub mod document;
@@ -27,6 +30,8 @@ pub mod problem;
 pub mod schema;
 pub mod settings;
 pub mod spec;
+pub mod schedule;
+pub mod date;
 pub mod validate;
 
 // Doors to the world.
@@ -44,6 +49,8 @@ pub mod infer;
 pub mod output;
 pub mod write;
 pub mod rejects;
+pub mod duplicates;
+pub mod rescore;
 pub mod checkpoint;
 pub mod publish;
 pub mod score;

@@ -5,7 +5,6 @@
 //! The only file with channels. Memory is bounded by a budget in bytes that a chunk holds from before it is fetched until its part has been
 //! taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages know nothing of this.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use futures::{StreamExt, stream};
 use rayon::ThreadPool;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 
 use crate::batch::{ChunkId, Part, Stage};
 use crate::checkpoint::Checkpoint;
@@ -25,9 +25,11 @@ use crate::clock::Elapsed;
 use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
+use crate::guard::message;
 use crate::infer::Watch;
-use crate::read;
-use crate::score::Scorer;
+use crate::plan::Plan;
+use crate::read::{self, ChunkBytes, ReadError};
+use crate::score::{Attempt, Fetched, Scorer};
 use crate::shutdown::Shutdown;
 
 /// Chunks fetched at a time, so that the latency of one request hides behind the bytes of others.
@@ -172,9 +174,18 @@ struct Feeder {
 }
 
 /// A chunk before it is scored.
-struct Fetched {
+struct Ahead {
     chunk: ChunkId,
     content: Result<Content, Error>,
+    wall: Duration,
+    held: Held,
+}
+
+/// A chunk that waits for a core.
+struct ToScore {
+    bytes: Fetched,
+    attempt: Attempt,
+    /// Time that its bytes took.
     wall: Duration,
     held: Held,
 }
@@ -182,7 +193,7 @@ struct Fetched {
 /// What was found of a chunk.
 enum Content {
     /// Its input.
-    Bytes(read::ChunkBytes),
+    Bytes(Fetched),
     /// Its part, which an earlier process has kept.
     Kept(Box<Part>),
 }
@@ -192,14 +203,25 @@ impl Feeder {
         let fetches = stream::iter(self.work.chunks.clone()).map(|chunk| self.fetch(chunk));
         let mut fetches = fetches.buffered(CONCURRENT_FETCHES);
         while let Some(fetched) = fetches.next().await {
-            let Fetched {
+            let Ahead {
                 chunk,
                 content,
                 wall,
                 held,
             } = fetched;
             match content {
-                Ok(Content::Bytes(bytes)) => self.score(bytes, wall, held, sender.clone()),
+                Ok(Content::Bytes(bytes)) => {
+                    let attempt = Attempt::First;
+                    self.score(
+                        ToScore {
+                            bytes,
+                            attempt,
+                            wall,
+                            held,
+                        },
+                        sender.clone(),
+                    );
+                }
                 // Nobody listens any more when another chunk has failed; so it is below.
                 Ok(Content::Kept(part)) => drop(sender.send(Scored {
                     chunk,
@@ -215,12 +237,12 @@ impl Feeder {
         }
     }
 
-    async fn fetch(&self, id: ChunkId) -> Fetched {
+    async fn fetch(&self, id: ChunkId) -> Ahead {
         let Work { scorer, .. } = &self.work;
         let held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
         let start = scorer.clock.monotonic();
         let content = self.content(id).await;
-        Fetched {
+        Ahead {
             chunk: id,
             content,
             wall: scorer.clock.monotonic().saturating_sub(start),
@@ -233,14 +255,21 @@ impl Feeder {
             return Ok(Content::Kept(Box::new(part)));
         }
         (self.work.gate)().await?;
-        let plan = &self.work.scorer.plan;
-        let chunk = plan.chunk(id);
-        let ranges = read::ranges(plan, chunk)?;
-        Ok(Content::Bytes(read::fetch(plan, chunk, ranges).await?))
+        Ok(Content::Bytes(self.bytes(id).await?))
     }
 
-    /// Scores the chunk on the pool, keeps it, and gives it to the collector.
-    fn score(self: &Arc<Self>, bytes: read::ChunkBytes, wall: Duration, held: Held, sender: Sender<Scored>) {
+    async fn bytes(&self, id: ChunkId) -> Result<Fetched, ReadError> {
+        let Scorer { plan, rescore, .. } = self.work.scorer.as_ref();
+        let input = fetch(plan, id).await?;
+        let published = match rescore {
+            Some(rescore) => Some(fetch(&rescore.published, id).await?),
+            None => None,
+        };
+        Ok(Fetched { input, published })
+    }
+
+    /// Scores the chunk on the pool, keeps it, and gives it to the collector. Bytes that cannot be decoded are fetched once more.
+    fn score(self: &Arc<Self>, fetched: ToScore, sender: Sender<Scored>) {
         let feeder = Arc::clone(self);
         // First in, first out: the chunk that is due first is scored first.
         self.pool.spawn_fifo(move || {
@@ -250,16 +279,28 @@ impl Feeder {
                 feeder.in_hand.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
-            let chunk = bytes.chunk();
-            let outcome = catch_unwind(AssertUnwindSafe(|| feeder.work.scorer.score(bytes)));
-            let part = match outcome {
-                Ok(part) => part,
-                Err(panic) => Err(LineError::Panic {
-                    chunk,
-                    message: message(panic.as_ref()),
-                }
-                .into()),
-            };
+            let ToScore {
+                bytes,
+                attempt,
+                wall,
+                held,
+            } = fetched;
+            let chunk = bytes.input.chunk();
+            let scorer = &feeder.work.scorer;
+            let decoded = caught(chunk, || scorer.decode(bytes, attempt));
+            let runtime = feeder.runtime.clone();
+            if let Ok(Err(error)) = &decoded
+                && attempt == Attempt::First
+                && error.is_damage()
+            {
+                warn!(%chunk, error = error.in_full(), "cannot be decoded; fetching it once more");
+                runtime.spawn(feeder.again(chunk, wall, held, sender));
+                return;
+            }
+            let part = decoded.map_err(Error::from).and_then(|decoded| {
+                let decoded = decoded?;
+                caught(chunk, || scorer.score(decoded))?
+            });
             let part = part.map(|mut part| {
                 let fetch = Elapsed {
                     wall,
@@ -268,7 +309,6 @@ impl Feeder {
                 part.stages.add(Stage::Fetch, fetch);
                 part
             });
-            let runtime = feeder.runtime.clone();
             runtime.spawn(async move {
                 let part = match part {
                     Ok(part) => feeder.work.checkpoint.keep(part).await.map_err(Error::from),
@@ -280,6 +320,33 @@ impl Feeder {
         });
     }
 
+    /// Fetches a chunk for the second and last time.
+    async fn again(self: Arc<Self>, chunk: ChunkId, wall: Duration, held: Held, sender: Sender<Scored>) {
+        let clock = &self.work.scorer.clock;
+        let start = clock.monotonic();
+        let bytes = self.bytes(chunk).await;
+        let wall = wall + clock.monotonic().saturating_sub(start);
+        // The pool counts it anew.
+        self.in_hand.fetch_sub(1, Ordering::AcqRel);
+        match bytes {
+            Ok(bytes) => {
+                let fetched = ToScore {
+                    bytes,
+                    attempt: Attempt::Last,
+                    wall,
+                    held,
+                };
+                self.score(fetched, sender);
+            }
+            // Nobody listens any more when another chunk has failed.
+            Err(error) => drop(sender.send(Scored {
+                chunk,
+                part: Err(error.into()),
+                held,
+            })),
+        }
+    }
+
     /// Waits for chunks that are being scored or kept, so that the next run need not score them again.
     fn finish_in_hand(&self, grace: Duration) {
         let clock = &self.work.scorer.clock;
@@ -288,6 +355,12 @@ impl Feeder {
             std::thread::sleep(LOOK / 10);
         }
     }
+}
+
+async fn fetch(plan: &Plan, id: ChunkId) -> Result<ChunkBytes, ReadError> {
+    let chunk = plan.chunk(id);
+    let ranges = read::ranges(plan, chunk)?;
+    read::fetch(plan, chunk, ranges).await
 }
 
 /// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.
@@ -332,10 +405,12 @@ fn permits(bytes: u64) -> u32 {
         .clamp(1, u32::MAX >> 3)
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
+/// A panic in a stage ends the run and not the thread.
+fn caught<T>(chunk: ChunkId, work: impl FnOnce() -> T) -> Result<T, LineError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| LineError::Panic {
+        chunk,
+        message: message(panic.as_ref()),
+    })
 }
 
 /// Why the line ended early, apart from what its stages say.

@@ -5,29 +5,38 @@
 
 mod accepts;
 mod chunks;
+mod claims;
 mod column_type;
 mod columns;
+mod damage;
 mod fingerprint;
 mod footers;
 mod listing;
+mod nulls;
+mod page_index;
 mod pages;
 mod schema;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::basic::Type;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use crate::batch::ChunkId;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::preprocess::Preprocessor;
+use crate::spec::{OnCorruptFile, OnEmpty};
 use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
 pub use columns::Columns;
+pub use damage::Damage;
 pub use fingerprint::{fingerprint, generation};
-pub use schema::Mismatch;
+pub use footers::{CorruptFile, read_footer};
+pub use schema::{Mismatch, Rule};
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
 pub const CHUNK_ROWS: usize = 131_072;
@@ -51,10 +60,12 @@ pub struct Plan {
     pub rows: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// Files that are left out, since their footers cannot be read and the job says so.
+    pub corrupt: Vec<CorruptFile>,
 }
 
 /// One file of the input.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct InputFile {
     /// The object.
     pub place: Place,
@@ -83,17 +94,49 @@ impl Plan {
         chunk_rows: usize,
     ) -> Result<Self, PlanError> {
         let listed = listing::list(job, input).await?;
-        let footers = footers::read(listed).await?;
+        let (footers, mut corrupt) = footers::read(listed).await?;
+        let strict = job.on_corrupt_file == OnCorruptFile::Fail;
+        if !corrupt.is_empty() && (strict || footers.is_empty()) {
+            let others = corrupt.len() - 1;
+            let CorruptFile { name, damage } = corrupt.swap_remove(0);
+            return Err(PlanError::damaged(name, damage, others));
+        }
         let columns = schema::check(job, preprocessor, &footers)?;
         let mut files = footers::open(footers, &columns)?;
         files.retain(|file| file.rows() > 0 || file.row_groups() > 0);
-        pages::locate(&mut files, chunk_rows).await?;
+        pages::locate(&mut files, chunk_rows, strict).await?;
         let chunks = chunks::cut(&files, chunk_rows);
+        let rows = files.iter().map(InputFile::rows).sum();
+        if rows == 0 && job.on_empty == OnEmpty::Fail {
+            return Err(PlanError::Empty {
+                input: job.input.to_string(),
+            });
+        }
         Ok(Self {
-            rows: files.iter().map(InputFile::rows).sum(),
+            rows,
             bytes: files.iter().map(|file| file.size).sum(),
             files,
             chunks,
+            columns,
+            corrupt,
+        })
+    }
+
+    /// The plan of reading some files whole, in pieces of some numbers of rows.
+    pub async fn of_files(places: Vec<Place>, pieces: &[usize]) -> Result<Self, PlanError> {
+        let (footers, mut corrupt) = footers::read(listing::of_places(places).await?).await?;
+        if let Some(CorruptFile { name, damage }) = corrupt.pop() {
+            return Err(PlanError::damaged(name, damage, corrupt.len()));
+        }
+        let columns = Columns::of_schema(footers.first().map(|footer| footer.schema.as_ref()));
+        let mut files = footers::open(footers, &columns)?;
+        pages::locate(&mut files, CHUNK_ROWS, true).await?;
+        Ok(Self {
+            rows: files.iter().map(InputFile::rows).sum(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            chunks: chunks::cut_at(&files, pieces),
+            files,
+            corrupt,
             columns,
         })
     }
@@ -102,19 +145,40 @@ impl Plan {
     pub fn memory(&self, chunk: &Chunk) -> u64 {
         let spans = chunk.spans.iter().map(|span| {
             let file = &self.files[span.file];
-            let group = file.metadata.metadata().row_group(span.row_group);
-            let leaves = group
-                .columns()
-                .iter()
-                .enumerate()
-                .filter(|(leaf, _)| file.projection.leaf_included(*leaf));
-            let bytes: i64 = leaves
-                .map(|(_, column)| column.compressed_size() + column.uncompressed_size())
-                .sum();
             let whole = file.row_group_rows(span.row_group).max(1) as u64;
-            u64::try_from(bytes).unwrap_or(0) * span.rows.len() as u64 / whole
+            let rows = span.rows.len() as u64;
+            let decoded = file.row_bytes(span.row_group).saturating_mul(rows);
+            // The file has these bytes, so that they are neither negative nor many.
+            let encoded: u64 = file
+                .read_columns(span.row_group)
+                .map(|column| column.byte_range().1)
+                .sum();
+            decoded.saturating_add(
+                u64::try_from(u128::from(encoded) * u128::from(rows) / u128::from(whole)).unwrap_or(u64::MAX),
+            )
         });
-        spans.sum::<u64>() + chunk.rows as u64 * ROW_BYTES
+        let spans = spans.fold(0, u64::saturating_add);
+        spans.saturating_add(chunk.rows as u64 * ROW_BYTES)
+    }
+
+    /// The same chunks with fewer columns.
+    pub fn narrowed(&self, names: &[String]) -> Self {
+        let columns = Columns {
+            read: names.to_vec(),
+            ..self.columns.clone()
+        };
+        let files = self.files.iter().map(|file| InputFile {
+            projection: columns.projection(file.metadata.parquet_schema()),
+            ..file.clone()
+        });
+        Self {
+            files: files.collect(),
+            chunks: self.chunks.clone(),
+            corrupt: Vec::new(),
+            columns,
+            rows: self.rows,
+            bytes: self.bytes,
+        }
     }
 
     /// The chunk of that number.
@@ -141,9 +205,48 @@ impl InputFile {
         usize::try_from(rows).unwrap_or(0)
     }
 
+    /// What its footer says under a key.
+    pub fn key_value(&self, key: &str) -> Option<&str> {
+        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
+    /// Numbers of the columns of the file that are read.
+    pub fn leaves(&self) -> impl Iterator<Item = usize> {
+        let leaves = 0..self.metadata.parquet_schema().num_columns();
+        leaves.filter(|&leaf| self.projection.leaf_included(leaf))
+    }
+
+    /// The columns of a row group that are read.
+    pub fn read_columns(&self, row_group: usize) -> impl Iterator<Item = &ColumnChunkMetaData> {
+        let group = self.metadata.metadata().row_group(row_group);
+        self.leaves().map(|leaf| group.column(leaf))
+    }
+
+    /// Bytes of a row once decoded, about, by what the footer says.
+    fn row_bytes(&self, row_group: usize) -> u64 {
+        let columns = self.read_columns(row_group).map(|column| {
+            let stored = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+            let values = u64::try_from(column.num_values()).unwrap_or(0);
+            stored.max(values.saturating_mul(value_bytes(column)))
+        });
+        columns.fold(0, u64::saturating_add) / (self.row_group_rows(row_group).max(1) as u64)
+    }
+
     /// Arrow types of its columns as they will be decoded.
     pub fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
+    }
+}
+
+/// Bytes of a value, or of what points to it.
+fn value_bytes(column: &ColumnChunkMetaData) -> u64 {
+    match column.column_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(column.column_descr().type_length()).unwrap_or(0),
     }
 }
 
@@ -156,6 +259,12 @@ pub enum PlanError {
         /// The input as the job names it, with the date in it.
         input: String,
     },
+    /// There are files, and no rows in them.
+    #[error("the files at `{input}` hold no rows, and `input.on_empty` is \"fail\"")]
+    Empty {
+        /// The input as the job names it, with the date in it.
+        input: String,
+    },
     /// A glob that is no glob.
     #[error("the pattern `{pattern}` in `input.path` is not valid")]
     Pattern {
@@ -164,13 +273,23 @@ pub enum PlanError {
         /// What is wrong with it.
         source: glob::PatternError,
     },
-    /// A file is not Parquet, or its footer is damaged.
-    #[error("read the Parquet footer of `{file}`")]
-    Footer {
+    /// A file is not Parquet, or it is damaged.
+    #[error("`{file}` {damage}")]
+    Damaged {
         /// The file.
         file: String,
-        /// What the reader says.
-        source: parquet::errors::ParquetError,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// Several files are so.
+    #[error("`{file}` {damage}; and {others} more of the input's files cannot be read")]
+    ManyDamaged {
+        /// The first of them.
+        file: String,
+        /// What is wrong with it.
+        damage: Damage,
+        /// How many more.
+        others: usize,
     },
     /// Files and contract do not fit one another.
     #[error("the input does not fit the job and the model:\n{}", schema::listed(mismatches))]
@@ -178,17 +297,35 @@ pub enum PlanError {
         /// Every difference, of every file.
         mismatches: Vec<Mismatch>,
     },
+    /// Rows are bad that the job does not tolerate, and the footers say so already.
+    #[error(
+        "the input holds nulls that the job does not tolerate; nothing was scored:\n{}",
+        schema::listed(mismatches)
+    )]
+    Nulls {
+        /// Every column with such nulls, of every file.
+        mismatches: Vec<Mismatch>,
+    },
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
+impl PlanError {
+    fn damaged(file: String, damage: Damage, others: usize) -> Self {
+        match others {
+            0 => Self::Damaged { file, damage },
+            _ => Self::ManyDamaged { file, damage, others },
+        }
+    }
+}
+
 impl Seam for PlanError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::NoInput { .. } => ExitCode::InputNotReady,
+            Self::NoInput { .. } | Self::Empty { .. } => ExitCode::InputNotReady,
             Self::Pattern { .. } => ExitCode::Config,
-            Self::Footer { .. } => ExitCode::BadRows,
+            Self::Damaged { .. } | Self::ManyDamaged { .. } | Self::Nulls { .. } => ExitCode::BadRows,
             Self::Schema { .. } => ExitCode::Schema,
             Self::Storage(error) => error.exit(),
         }
@@ -200,8 +337,15 @@ impl Seam for PlanError {
                 "check `input.path` and the date; names that start with `_` or `.` are skipped, and in a folder only `*.parquet` counts"
                     .to_owned(),
             ),
-            Self::Footer { .. } => Some("the file is truncated, still being written, or not Parquet".to_owned()),
+            Self::Empty { .. } => Some("wait for the rows, or publish an empty partition: input.on_empty = \"publish_empty\"".to_owned()),
+            Self::Damaged { .. } | Self::ManyDamaged { .. } => Some(
+                "have it written again; with `on_corrupt_file = \"reject\"` below [input] the rest is scored without it".to_owned(),
+            ),
             Self::Storage(error) => error.hint(),
+            Self::Nulls { .. } => Some(
+                "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""
+                    .to_owned(),
+            ),
             Self::Pattern { .. } | Self::Schema { .. } => None,
         }
     }

@@ -13,6 +13,7 @@ mod vocabulary;
 
 use std::collections::BTreeMap;
 
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 
@@ -20,11 +21,12 @@ pub use derive::{Derivation, DeriveError, DerivedColumn};
 pub use prepared::Prepared;
 pub use screen::Screened;
 
-use crate::batch::FeatureBatch;
+use crate::batch::{BadRow, FeatureBatch};
 use crate::contract::{Contract, Feature};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::registry::ModelArtifact;
+use crate::spec::Reason;
 use column::Encoder;
 
 /// The contract made ready: expressions parsed, vocabularies indexed, tokenizers loaded. Shared by all threads.
@@ -91,6 +93,37 @@ impl Preprocessor {
         }
         let columns = self.derivation.apply(&batch.columns)?;
         Ok(FeatureBatch { columns, ..batch })
+    }
+
+    /// Rows whose category is not in the vocabulary.
+    pub fn unknown_categories(&self, columns: &RecordBatch) -> Result<Vec<BadRow>, PreprocessError> {
+        self.found(columns, Reason::UnknownCategory, Encoder::unknown)
+    }
+
+    /// Rows with a value that does not fit the type in which the model takes it, where preparing them failed.
+    pub fn overflowing(&self, columns: &RecordBatch) -> Result<Vec<BadRow>, PreprocessError> {
+        self.found(columns, Reason::CastOverflow, Encoder::overflowing)
+    }
+
+    fn found(
+        &self,
+        columns: &RecordBatch,
+        reason: Reason,
+        rows: impl Fn(&Encoder, &ArrayRef) -> Result<Vec<usize>, ArrowError>,
+    ) -> Result<Vec<BadRow>, PreprocessError> {
+        let mut bad = Vec::new();
+        for (feature, encoder) in self.contract.features.iter().zip(&self.encoders) {
+            let name = feature.name();
+            let Some(column) = columns.column_by_name(name) else {
+                continue;
+            };
+            let rows = rows(encoder, column).map_err(|source| PreprocessError::Column {
+                feature: name.to_owned(),
+                source,
+            })?;
+            bad.extend(rows.into_iter().map(|row| BadRow::new(row, reason, name)));
+        }
+        Ok(bad)
     }
 
     /// Prepares the features of a chunk whose bad rows have been taken out.

@@ -10,6 +10,7 @@
 
 mod decide;
 mod partition;
+mod pieces;
 mod rollforward;
 mod show;
 mod spool;
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 pub use decide::{Fences, Standing, commit, open, settle_plan};
 pub use partition::{Partition, SUCCESS, Shown};
-pub use rollforward::roll_forward;
+pub use rollforward::{again, roll_forward};
 pub use show::{Showing, Visible};
 pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};
 pub use stamp::{Owner, Stamp};
@@ -111,6 +112,16 @@ pub enum PublishError {
         /// Rows found.
         found: u64,
     },
+    /// The finished file has been cut or added to since it was checked.
+    #[error("the spooled file `{path}` has {found} bytes, {expected} were written")]
+    Changed {
+        /// The spool.
+        path: String,
+        /// Bytes written.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
     /// Something else wrote the file that would be replaced.
     #[error("`{file}` was not written by this program")]
     Foreign {
@@ -147,6 +158,14 @@ pub enum PublishError {
         /// The slot in which this run could have committed.
         slot: u64,
     },
+    /// The record in the slot of this run cannot be read.
+    #[error("record {slot} of the log `{record}` cannot be read, and it is where this run could have committed")]
+    Damaged {
+        /// The log.
+        record: String,
+        /// The slot.
+        slot: u64,
+    },
     /// Another process decided on the same plan, and its data is not what this one has.
     #[error("commit {seq} of another process decides what is published, and its data cannot be made again here")]
     Decided {
@@ -179,11 +198,11 @@ impl Seam for PublishError {
                 parquet::errors::ParquetError::External(_) => ExitCode::Disk,
                 _ => ExitCode::Internal,
             },
-            Self::Rows { .. } | Self::Verify { .. } => ExitCode::Invariant,
+            Self::Rows { .. } | Self::Verify { .. } | Self::Changed { .. } => ExitCode::Invariant,
             Self::Foreign { .. } | Self::Stray { .. } | Self::Layout { .. } => ExitCode::Config,
             Self::Incomplete { source, .. } => source.exit(),
             Self::Superseded { .. } => ExitCode::Superseded,
-            Self::Decided { .. } => ExitCode::Busy,
+            Self::Damaged { .. } | Self::Decided { .. } => ExitCode::Busy,
             Self::ReadBack(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
@@ -211,10 +230,11 @@ impl Seam for PublishError {
             Self::Superseded { .. } => {
                 Some("the later run publishes its own version; this one has nothing to do any more".to_owned())
             }
+            Self::Damaged { .. } => Some("run again: the next run takes a new place above it".to_owned()),
             Self::Decided { .. } => Some("run again: the next run brings what is decided to an end, or replaces it".to_owned()),
             Self::ReadBack(error) => error.hint(),
             Self::Storage(error) => error.hint(),
-            Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } => None,
+            Self::Assemble { .. } | Self::Rows { .. } | Self::Verify { .. } | Self::Changed { .. } => None,
         }
     }
 }

@@ -3,24 +3,29 @@
 //! [`fetch`] asks the store and decodes nothing; [`decode`] decodes and asks nobody. Between them lies [`ChunkBytes`], which is what waits
 //! in memory.
 
+mod bound;
+mod error;
+mod inside;
+mod page;
+mod span;
+
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::DecodeResult;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
 
-use crate::batch::{ChunkId, FeatureBatch, Origin};
-use crate::error::Seam;
-use crate::exit::ExitCode;
+pub use error::{Fault, ReadError};
+
+use crate::batch::{ChunkId, FeatureBatch, Lost, Origin};
+use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span};
 use crate::storage::StorageError;
 
@@ -59,12 +64,17 @@ pub fn ranges(plan: &Plan, chunk: &Chunk) -> Result<Vec<Vec<Range<u64>>>, ReadEr
     let spans = chunk.spans.iter();
     spans
         .map(|span| {
-            let mut decoder = decoder(plan, span)?;
-            match decoder.try_decode().map_err(|source| corrupt(plan, span, source))? {
-                DecodeResult::NeedsData(ranges) => Ok(ranges),
-                // Nothing to fetch: no column of the files is read.
-                DecodeResult::Data(_) | DecodeResult::Finished => Ok(Vec::new()),
-            }
+            let file = &plan.files[span.file];
+            let ranges = guarded(|| {
+                let mut decoder = span::decoder(file, span, span.rows.len())?;
+                match decoder.try_decode()? {
+                    DecodeResult::NeedsData(ranges) => Ok(ranges),
+                    // Nothing to fetch: no column of the files is read.
+                    DecodeResult::Data(_) | DecodeResult::Finished => Ok(Vec::new()),
+                }
+            });
+            let ranges = ranges.map_err(|panic| span::corrupt(file, span, panic))?;
+            ranges.map_err(|source: ParquetError| span::corrupt(file, span, source))
         })
         .collect()
 }
@@ -88,26 +98,68 @@ async fn fetch_span(plan: &Plan, span: &Span, ranges: Vec<Range<u64>>) -> Result
     Ok(SpanBytes { span, ranges, bytes })
 }
 
+/// What decoding may take and lose.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    /// Bytes of the chunk once decoded.
+    pub most_bytes: u64,
+    /// Rows of spans that cannot be decoded; such a span then comes as nulls that are marked as lost.
+    pub lost_rows: u64,
+}
+
+impl Tolerance {
+    /// A chunk of so many bytes, of which no row may be lost.
+    pub fn strict(most_bytes: u64) -> Self {
+        Self {
+            most_bytes,
+            lost_rows: 0,
+        }
+    }
+}
+
+/// Bytes of a lost row: it has as many nulls as there are columns, and a line among the rejects.
+const LOST_ROW_BYTES: u64 = 256;
+
 /// Decodes a chunk into one batch.
-pub fn decode(plan: &Plan, fetched: ChunkBytes) -> Result<FeatureBatch, ReadError> {
+pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<FeatureBatch, ReadError> {
+    // Several spans are joined, and then stand in memory twice.
+    let limit = match fetched.spans.len() {
+        0 | 1 => tolerance.most_bytes,
+        _ => tolerance.most_bytes / 2,
+    };
     let mut batches: Vec<RecordBatch> = Vec::with_capacity(fetched.spans.len());
     let mut origins = Vec::with_capacity(fetched.spans.len());
+    let mut lost: Vec<Lost> = Vec::new();
+    let (mut taken, mut first) = (0, 0);
     for SpanBytes { span, ranges, bytes } in fetched.spans {
         let file = &plan.files[span.file];
-        let mut decoder = decoder(plan, &span)?;
-        let spanned = pushed(&mut decoder, ranges, bytes).map_err(|source| corrupt(plan, &span, source))?;
-        let rows: usize = spanned.iter().map(RecordBatch::num_rows).sum();
-        if rows != span.rows.len() {
-            return Err(ReadError::Rows {
-                file: file.name.clone(),
-                row_group: span.row_group,
-                expected: span.rows.len(),
-                found: rows,
-            });
+        let rows = span.rows.len();
+        let left = limit.saturating_sub(taken);
+        match decode_span(plan, &span, ranges, bytes, left) {
+            Ok(spanned) => {
+                taken += spanned
+                    .iter()
+                    .map(|batch| batch.get_array_memory_size() as u64)
+                    .sum::<u64>();
+                batches.extend(spanned);
+            }
+            Err(error) => {
+                let (all, most) = (
+                    lost.iter().map(|lost| lost.rows.len()).sum::<usize>() + rows,
+                    tolerance.lost_rows,
+                );
+                let nulls = all as u64 * LOST_ROW_BYTES;
+                if !error.is_damage() || all as u64 > most || nulls > limit {
+                    return Err(error);
+                }
+                batches.push(nulls_of(plan, rows).map_err(ReadError::Join)?);
+                lost.push(Lost {
+                    rows: first..first + rows,
+                    message: error.in_full(),
+                });
+            }
         }
-        for batch in spanned {
-            batches.push(with_partition(plan, file, &batch)?);
-        }
+        first += rows;
         origins.push(Origin {
             file: file.name.clone(),
             first_row: span.first_row,
@@ -118,44 +170,40 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes) -> Result<FeatureBatch, ReadErro
         chunk: fetched.chunk,
         columns: joined(&batches)?,
         origins,
+        lost,
     })
 }
 
-fn decoder(plan: &Plan, span: &Span) -> Result<ParquetPushDecoder, ReadError> {
-    let file = &plan.files[span.file];
-    let whole = file.row_group_rows(span.row_group) == span.rows.len();
-    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(file.metadata.clone())
-        .with_projection(file.projection.clone())
-        .with_row_groups(vec![span.row_group])
-        .with_batch_size(span.rows.len().max(1));
-    if !whole {
-        builder = builder.with_row_selection(RowSelection::from(vec![
-            RowSelector::skip(span.rows.start),
-            RowSelector::select(span.rows.len()),
-        ]));
-    }
-    builder.build().map_err(|source| corrupt(plan, span, source))
-}
-
-fn pushed(
-    decoder: &mut ParquetPushDecoder,
+fn decode_span(
+    plan: &Plan,
+    span: &Span,
     ranges: Vec<Range<u64>>,
     bytes: Vec<Bytes>,
-) -> Result<Vec<RecordBatch>, ParquetError> {
-    decoder.push_ranges(ranges, bytes)?;
-    let mut batches = Vec::new();
-    loop {
-        match decoder.try_decode()? {
-            DecodeResult::Data(batch) => batches.push(batch),
-            DecodeResult::Finished => return Ok(batches),
-            DecodeResult::NeedsData(ranges) => {
-                return Err(ParquetError::General(format!(
-                    "the decoder asked for {} ranges that it had not asked for before",
-                    ranges.len()
-                )));
-            }
-        }
+    limit: u64,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let file = &plan.files[span.file];
+    let batches = span::decode(file, span, ranges, bytes, limit)?;
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows != span.rows.len() {
+        return Err(ReadError::Rows {
+            file: file.name.clone(),
+            row_group: span.row_group,
+            expected: span.rows.len(),
+            found: rows,
+        });
     }
+    batches.iter().map(|batch| with_partition(plan, file, batch)).collect()
+}
+
+/// Rows of which nothing is known.
+fn nulls_of(plan: &Plan, rows: usize) -> Result<RecordBatch, ArrowError> {
+    let columns = plan.columns.read.iter().map(|name| {
+        let kind = plan.columns.types.get(name).cloned().unwrap_or(DataType::Null);
+        (Field::new(name, kind.clone(), true), new_null_array(&kind, rows))
+    });
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
 }
 
 /// Adds the columns that stand in the file's path, with the columns in the same order for every file.
@@ -200,63 +248,5 @@ fn joined(batches: &[RecordBatch]) -> Result<RecordBatch, ReadError> {
         [] => Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))),
         [only] => Ok(only.clone()),
         [first, ..] => concat_batches(&first.schema(), batches).map_err(ReadError::Join),
-    }
-}
-
-fn corrupt(plan: &Plan, span: &Span, source: ParquetError) -> ReadError {
-    ReadError::Corrupt {
-        file: plan.files[span.file].name.clone(),
-        row_group: span.row_group,
-        source,
-    }
-}
-
-/// Why a chunk cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The bytes are not what a Parquet file would hold.
-    #[error("decode row group {row_group} of `{file}`")]
-    Corrupt {
-        /// The file.
-        file: String,
-        /// Index of the row group.
-        row_group: usize,
-        /// What the decoder says.
-        source: ParquetError,
-    },
-    /// The footer and the pages disagree.
-    #[error("row group {row_group} of `{file}` gave {found} rows, its footer says {expected}")]
-    Rows {
-        /// The file.
-        file: String,
-        /// Index of the row group.
-        row_group: usize,
-        /// Rows by the footer.
-        expected: usize,
-        /// Rows decoded.
-        found: usize,
-    },
-    /// Columns of several row groups do not join.
-    #[error("join the row groups of a chunk")]
-    Join(#[source] ArrowError),
-    /// The store failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-impl Seam for ReadError {
-    fn exit(&self) -> ExitCode {
-        match self {
-            Self::Corrupt { .. } | Self::Rows { .. } => ExitCode::BadRows,
-            Self::Join(_) => ExitCode::Schema,
-            Self::Storage(error) => error.exit(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Storage(error) => error.hint(),
-            Self::Corrupt { .. } | Self::Rows { .. } | Self::Join(_) => None,
-        }
     }
 }

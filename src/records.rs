@@ -18,6 +18,7 @@
 //!   plans/<plan>/rejects/000042.*.part     its rejected rows
 //! ```
 
+mod announcement;
 mod chunk;
 mod dataset;
 mod log;
@@ -30,11 +31,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use announcement::Announcement;
 pub use chunk::{ChunkFolder, Done, PartFile};
 pub use dataset::DatasetRecord;
 pub use log::{Commit, DataFile, Entry, Log, Open};
 pub use plan::{PlanInput, PlanModel, PlanRecord};
-pub use published::{Announcement, PublishedRecord};
+pub use published::PublishedRecord;
 
 use crate::storage::{Place, StorageError};
 

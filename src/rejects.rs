@@ -1,10 +1,10 @@
-//! The rows that were not scored, as rows of their own: key, file, row index, reason and column. Never the values of features.
+//! The rows that were not scored, as rows of their own: key, file, row index, reason, column and message; values of features only if asked.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -15,49 +15,51 @@ use crate::batch::{BadRow, FeatureBatch};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
-/// The rejects of one chunk; `None` when there are none.
-pub fn batch(keys: &[String], whole: &FeatureBatch, bad: &[BadRow]) -> Result<Option<RecordBatch>, ArrowError> {
+/// Columns of a rejects file beside its keys and values.
+pub const DESCRIBED: [&str; 5] = ["_file", "_row", "_reason", "_column", "_message"];
+
+/// The rejects of one chunk, with the values of some columns; `None` when there are none.
+pub fn batch(
+    keys: &[String],
+    values: &[String],
+    whole: &FeatureBatch,
+    bad: &[BadRow],
+) -> Result<Option<RecordBatch>, ArrowError> {
     if bad.is_empty() {
         return Ok(None);
     }
     let rows = bad.iter().map(|bad| u32::try_from(bad.row).unwrap_or(u32::MAX));
     let rows = UInt32Array::from_iter_values(rows);
-    let mut fields: Vec<FieldRef> = Vec::new();
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    for key in keys {
-        if let Some(column) = whole.columns.column_by_name(key) {
-            fields.push(Arc::new(Field::new(key, column.data_type().clone(), true)));
-            columns.push(take(column, &rows, None)?);
-        }
-    }
+    let carried = |names: &[String]| -> Result<Vec<(String, ArrayRef)>, ArrowError> {
+        let columns = names
+            .iter()
+            .filter_map(|name| Some((name, whole.columns.column_by_name(name)?)));
+        columns
+            .map(|(name, column)| Ok((name.clone(), take(column, &rows, None)?)))
+            .collect()
+    };
     let origins: Vec<_> = bad.iter().map(|bad| whole.origin(bad.row)).collect();
     let text = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
-    let described: [(&str, DataType, ArrayRef); 4] = [
-        (
-            "_file",
-            DataType::Utf8,
-            text(origins.iter().map(|(file, _)| *file).collect()),
-        ),
-        (
-            "_row",
-            DataType::UInt64,
-            Arc::new(UInt64Array::from_iter_values(origins.iter().map(|(_, row)| *row))),
-        ),
-        (
-            "_reason",
-            DataType::Utf8,
-            text(bad.iter().map(|bad| bad.reason.name()).collect()),
-        ),
-        (
-            "_column",
-            DataType::Utf8,
-            text(bad.iter().map(|bad| bad.column.as_str()).collect()),
-        ),
+    let message = |bad: &BadRow| bad.message.clone().unwrap_or_else(|| bad.reason.text().to_owned());
+    let described: [ArrayRef; DESCRIBED.len()] = [
+        text(origins.iter().map(|(file, _)| *file).collect()),
+        Arc::new(UInt64Array::from_iter_values(origins.iter().map(|(_, row)| *row))),
+        text(bad.iter().map(|bad| bad.reason.name()).collect()),
+        text(bad.iter().map(|bad| bad.column.as_str()).collect()),
+        Arc::new(StringArray::from_iter_values(bad.iter().map(message))),
     ];
-    for (name, kind, column) in described {
-        fields.push(Arc::new(Field::new(name, kind, false)));
-        columns.push(column);
-    }
+    let described = DESCRIBED.into_iter().map(str::to_owned).zip(described);
+    let values: Vec<_> = values.iter().filter(|name| !keys.contains(name)).cloned().collect();
+    let all = carried(keys)?.into_iter().chain(described).chain(carried(&values)?);
+    let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = all
+        .map(|(name, column)| {
+            let described = DESCRIBED.contains(&name.as_str());
+            (
+                Arc::new(Field::new(name, column.data_type().clone(), !described)),
+                column,
+            )
+        })
+        .unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map(Some)
 }
 

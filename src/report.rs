@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-pub use tally::{BudgetError, Tally};
+pub use tally::{BudgetError, Tally, ThrowsError};
 
 use crate::batch::Stage;
 use crate::clock::Clock;
@@ -107,6 +107,8 @@ pub struct InputFacts {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Files that were left out, since they could not be read.
+    pub corrupt_files: Vec<String>,
 }
 
 /// How the line was set up.
@@ -207,6 +209,7 @@ impl RunReport {
                 path: job.input.to_string(),
                 files: scorer.plan.files.len(),
                 bytes: scorer.plan.bytes,
+                corrupt_files: scorer.plan.corrupt.iter().map(|file| file.name.clone()).collect(),
             },
             output: made.output,
             line: LineFacts {

@@ -3,12 +3,19 @@
 //! Depends on every stage; only the command line depends on it.
 
 mod already;
+mod claim;
 mod desk;
+mod disk;
+mod error;
 mod gate;
 mod line;
 mod outcome;
+mod publication;
 mod ready;
 mod record;
+mod rescore;
+mod shard;
+mod stop;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -20,10 +27,12 @@ use tokio::runtime::Handle;
 use tracing::info;
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub use already::keep_record;
 pub use desk::Desk;
-pub use outcome::{Notice, Outcome, RunError, Shard, Verdict};
+pub use error::RunError;
+pub use outcome::{Notice, Outcome, Verdict};
 pub use ready::{Ready, artifact, device, limits, load, ready};
+pub use shard::Shard;
+pub use stop::Stop;
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -36,6 +45,7 @@ use crate::settings::{OnBusy, Settings};
 use crate::shutdown::{Shutdown, Signal};
 use crate::spec::OnExisting;
 use crate::validate::Job;
+use claim::Intent;
 use line::Line;
 
 /// How often it is looked whether the model has come back.
@@ -60,30 +70,21 @@ pub struct Surroundings<'a> {
 impl Surroundings<'_> {
     /// Waits for something, unless the process is asked to stop meanwhile.
     pub fn wait<T, E: Into<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                done = work => done.map_err(Into::into),
-                _ = self.shutdown.wait() => Err(self.shutdown.stopped().into()),
-            }
-        })
+        self.runtime.block_on(self.stop().or(work))
     }
-}
 
-impl Surroundings<'_> {
-    /// Brings something to its end that is decided already. When the process is asked to stop, it has the time to finish that chunks have.
-    pub fn finish<T, E: Into<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
-        self.runtime.block_on(async {
-            let late = async {
-                self.shutdown.wait().await;
-                self.clock.sleep(self.settings.run.shutdown_grace).await;
-            };
-            tokio::select! {
-                biased;
-                done = work => done.map_err(Into::into),
-                () = late => Err(self.shutdown.stopped().into()),
-            }
-        })
+    /// Waits for something that hears the request to stop by itself.
+    pub fn wait_through<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The request to stop, for what hears it by itself.
+    pub fn stop(&self) -> Stop<'_> {
+        Stop {
+            shutdown: self.shutdown,
+            grace: self.settings.run.shutdown_grace,
+            clock: self.clock.as_ref(),
+        }
     }
 }
 
@@ -111,6 +112,8 @@ impl Surroundings<'_> {
 pub struct Options {
     /// Scores and publishes even what is published already.
     pub force: bool,
+    /// Scores only what was rejected, and takes all other rows from what is published.
+    pub only_rejected: bool,
     /// The part of the chunks that this process does.
     pub shard: Option<Shard>,
     /// Whether files may be added or removed one by one.
@@ -121,21 +124,30 @@ pub struct Options {
 pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Outcome, Error> {
     let tally = Tally::start(around.clock.as_ref());
     stop_after_max_runtime(around);
-    let ready = ready(job, around)?;
+    let mut ready = ready(job, around)?;
     let run_id = run_id(tally.started);
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     desk.check_disk(job, around)?;
     around.wait(desk.belongs())?;
 
-    let again = options.force || job.on_existing == OnExisting::Replace;
-    if let Some(notice) = already::nothing_to_do(job, &desk, &ready, again, around)? {
+    if options.only_rejected
+        && let Some(notice) = around.wait(desk.only_rejected(job, &mut ready))?
+    {
+        return Ok(done(notice, around));
+    }
+    let intent = Intent {
+        base_id: ready.base_id.clone(),
+        again: options.force || job.on_existing == OnExisting::Replace,
+        only_once: job.on_existing == OnExisting::Fail && !options.only_rejected,
+    };
+    if let Some(notice) = around.wait(desk.nothing_to_do(&intent))? {
         return Ok(done(notice, around));
     }
     desk.check_store(job, around)?;
     around.wait(desk.claim())?;
     match options.shard {
-        Some(shard) => shared(job, ready, &desk, shard, again, tally, around),
-        None => alone(job, ready, &desk, again, tally, around),
+        Some(shard) => shared(job, ready, &desk, shard, &intent, tally, around),
+        None => alone(job, ready, &desk, &intent, tally, around),
     }
 }
 
@@ -144,15 +156,15 @@ fn alone(
     job: &Job,
     ready: Ready,
     desk: &Desk,
-    again: bool,
+    intent: &Intent,
     tally: Tally,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
     holding(desk, around, |hold| {
-        let lost = desk.roll_forward(around)?;
-        match Line::begin(job, ready, desk, again, lost, tally, around)? {
+        let lost = around.wait(desk.roll_forward())?;
+        match Line::begin(job, ready, desk, intent, lost, tally, around)? {
             Some(line) => line.finish(hold, around),
-            None => already::published(desk, around),
+            None => published(desk, around),
         }
     })
 }
@@ -163,12 +175,12 @@ fn shared(
     ready: Ready,
     desk: &Desk,
     shard: Shard,
-    again: bool,
+    intent: &Intent,
     tally: Tally,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    let Some(mut line) = Line::begin(job, ready, desk, again, None, tally, around)? else {
-        return already::published(desk, around);
+    let Some(mut line) = Line::begin(job, ready, desk, intent, None, tally, around)? else {
+        return published(desk, around);
     };
     if !line.score_shard(shard, around)? {
         let notice = desk.notice(Verdict::ShardDone);
@@ -180,12 +192,12 @@ fn shared(
         "all chunks are finished; publishing"
     );
     holding(desk, around, |hold| {
-        let lost = desk.roll_forward(around)?;
+        let lost = around.wait(desk.roll_forward())?;
         // Another shard may have been faster.
-        if line.is_published(around)? {
-            return already::published(desk, around);
+        if around.wait(line.claim.is_published())? {
+            return published(desk, around);
         }
-        line.renew(lost, around)?;
+        around.wait(line.claim.renew(lost))?;
         line.finish(hold, around)
     })
 }
@@ -216,6 +228,11 @@ fn holding(
     outcome
 }
 
+/// What is published now, by whoever it was.
+fn published(desk: &Desk, around: &Surroundings<'_>) -> Result<Outcome, Error> {
+    Ok(done(around.wait(desk.published())?, around))
+}
+
 fn done(notice: Notice, around: &Surroundings<'_>) -> Outcome {
     around.monitor.hear(&Event::Finished);
     Outcome::Nothing(notice)
@@ -239,3 +256,6 @@ fn stop_after_max_runtime(around: &Surroundings<'_>) {
         });
     }
 }
+
+#[cfg(test)]
+mod simulation;

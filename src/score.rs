@@ -3,6 +3,7 @@
 //! The only file that knows the stages one after the other; each of them knows none of the others. No I/O happens here.
 
 mod forward;
+mod isolate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,20 +12,22 @@ use arrow::array::RecordBatch;
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 
-pub use forward::{Batches, forward};
+pub use forward::{Batches, Forwarded, Pass, forward};
+pub use isolate::Evidence;
 
-use crate::batch::{BadRow, FeatureBatch, Part, Predictions, Stage, StageTimes};
-use crate::clock::{Clock, Stopwatch};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Part, Predictions, Stage, StageTimes};
+use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
-use crate::preprocess::{Preprocessor, screen};
-use crate::read::{self, ChunkBytes};
+use crate::preprocess::{Prepared, Preprocessor, Screened, screen};
+use crate::read::{self, ChunkBytes, ReadError, Tolerance};
 use crate::rejects;
-use crate::spec::{Action, Reason};
+use crate::rescore::{Rescore, RescoreError};
+use crate::spec::{Action, OnCorruptFile, Reason};
 use crate::validate::Job;
 use crate::write;
 
@@ -44,47 +47,124 @@ pub struct Scorer {
     pub batch_rows: usize,
     /// Who runs the batches of a chunk.
     pub batches: Batches,
+    /// Rows whose key stands in an earlier row, by chunk.
+    pub duplicates: Duplicates,
+    /// What is published already, where only rejected rows are scored.
+    pub rescore: Option<Rescore>,
+    /// Whether the model has given results in this run.
+    pub evidence: Evidence,
+    /// Bytes that a chunk may take once decoded.
+    pub max_decoded: u64,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
+/// What was fetched of a chunk.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its input.
+    pub input: ChunkBytes,
+    /// Its rows that are published already, where only rejected rows are scored.
+    pub published: Option<ChunkBytes>,
+}
+
+/// What was decoded of a chunk.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Its input.
+    input: FeatureBatch,
+    /// Its rows that are published already, where only rejected rows are scored.
+    published: Option<RecordBatch>,
+    /// What it took.
+    took: Elapsed,
+}
+
+/// Whether a chunk's bytes will be fetched again when they cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// They will.
+    First,
+    /// They were.
+    Last,
+}
+
+/// Rows whose key stands in an earlier row of the input, by chunk, in order.
+pub type Duplicates = BTreeMap<ChunkId, Vec<usize>>;
+
 impl Scorer {
-    /// Scores a chunk.
-    pub fn score(&self, bytes: ChunkBytes) -> Result<Part, Error> {
+    /// Decodes a chunk. Rows may be lost only at the last attempt: before it, the bytes may be damaged and the file not.
+    pub fn decode(&self, fetched: Fetched, attempt: Attempt) -> Result<Decoded, ReadError> {
+        let may_lose = attempt == Attempt::Last && self.job.on_corrupt_file == OnCorruptFile::Reject;
+        let strict = Tolerance::strict(self.max_decoded);
+        let tolerance = Tolerance {
+            lost_rows: if may_lose { self.job.rows.max_bad_rows } else { 0 },
+            ..strict
+        };
+        let decoding = Stopwatch::start(self.clock.as_ref());
+        let input = read::decode(&self.plan, fetched.input, tolerance)?;
+        let published = match self.rescore.as_ref().zip(fetched.published) {
+            Some((rescore, bytes)) => Some(read::decode(&rescore.published, bytes, strict)?.columns),
+            None => None,
+        };
+        Ok(Decoded {
+            input,
+            published,
+            took: decoding.stop(),
+        })
+    }
+
+    /// Scores a chunk that has been decoded.
+    pub fn score(&self, decoded: Decoded) -> Result<Part, Error> {
         let mut stages = StageTimes::default();
         let clock = self.clock.as_ref();
         let contract = self.preprocessor.contract();
-
-        let decoding = Stopwatch::start(clock);
-        let batch = read::decode(&self.plan, bytes)?;
-        stages.add(Stage::Decode, decoding.stop());
+        let Decoded { input, published, took } = decoded;
+        stages.add(Stage::Decode, took);
+        let rows_in = input.columns.num_rows();
 
         let preparing = Stopwatch::start(clock);
+        let batch = self.only_rejected(input, published.as_ref())?;
         let chunk = batch.chunk;
-        let rows_in = batch.columns.num_rows();
-        let batch = self.preprocessor.derive(batch)?;
-        let whole = batch.clone();
-        let screened =
-            screen::features(batch, &self.job.keys, contract, self.job.rows.on).map_err(ScoreError::Screen)?;
-        let mut bad = screened.bad;
-        self.refuse(&whole, &bad)?;
-        let prepared = self.preprocessor.prepare(&screened.batch)?;
+        let whole = self.preprocessor.derive(batch)?;
+        let known = self.known(&whole)?;
+        let screened = screen::features(whole.clone(), &self.job.keys, contract, self.job.rows.on, known);
+        let mut screened = screened.map_err(ScoreError::Screen)?;
+        self.refuse(&whole, &screened.bad)?;
+        let prepared = self.prepare(&whole, &mut screened)?;
         stages.add(Stage::Preprocess, preparing.stop());
 
-        let (predictions, times) = forward(
-            self.model.as_ref(),
-            &self.preprocessor,
+        let forwarded = forward(
             &prepared,
-            self.batch_rows,
-            self.batches,
-            clock,
+            Pass {
+                model: self.model.as_ref(),
+                preprocessor: &self.preprocessor,
+                batch_rows: self.batch_rows,
+                by: self.batches,
+                evidence: &self.evidence,
+                tolerated: match self.job.rows.on.model_error {
+                    Action::Reject => self.job.rows.max_bad_rows,
+                    Action::Fail | Action::Impute => 0,
+                },
+                clock,
+            },
         )?;
-        stages.merge(&times);
+        stages.merge(&forwarded.times);
 
         let encoding = Stopwatch::start(clock);
-        let (carried, predictions) = self.finite(&whole, screened.batch.columns, predictions, &mut bad)?;
-        let bytes = write::encode(&self.schema, contract, &carried, &predictions)?;
-        let rejects = rejects::batch(&self.job.keys, &whole, &bad).map_err(ScoreError::Screen)?;
+        let predictions = self.sound(&whole, &mut screened, forwarded)?;
+        let Screened { batch, bad } = screened;
+        let mut rows = write::batch(&self.schema, contract, &batch.columns, &predictions)?;
+        if let Some((rescore, published)) = self.rescore.as_ref().zip(published) {
+            rows = rescore
+                .merge(chunk, self.schema.logical(), &published, &rows, &bad)
+                .map_err(RescoreError::Merge)?;
+        }
+        let bytes = write::encode(&rows)?;
+        let features = match self.job.rows.include_values {
+            true => self.plan.columns.read.as_slice(),
+            false => &[],
+        };
+        let rejects = rejects::batch(&self.job.keys, features, &whole, &bad).map_err(ScoreError::Screen)?;
         let sha256 = sha256(&bytes);
         stages.add(Stage::Encode, encoding.stop());
 
@@ -94,51 +174,82 @@ impl Scorer {
             bytes: bytes.into(),
             rejects,
             rows_in,
-            rows_out: carried.num_rows(),
+            rows_out: rows.num_rows(),
             rejected: counted(&bad),
             stages,
         })
     }
 
-    /// Fails when a row is bad for a reason that the job does not tolerate.
-    fn refuse(&self, whole: &FeatureBatch, bad: &[BadRow]) -> Result<(), ScoreError> {
-        let intolerable = bad
-            .iter()
-            .find(|bad| self.job.rows.on.action(bad.reason) != Action::Reject);
-        match intolerable {
-            None => Ok(()),
-            Some(bad) => {
-                let (file, row) = whole.origin(bad.row);
-                Err(ScoreError::BadRow {
-                    file: file.to_owned(),
-                    row,
-                    column: bad.column.clone(),
-                    reason: bad.reason,
-                })
-            }
-        }
+    /// The rows that are to be scored: all, unless the run is about rejected rows alone.
+    fn only_rejected(&self, batch: FeatureBatch, published: Option<&RecordBatch>) -> Result<FeatureBatch, Error> {
+        let Some((rescore, published)) = self.rescore.as_ref().zip(published) else {
+            return Ok(batch);
+        };
+        rescore.compare(&batch, published, &self.job.keys)?;
+        Ok(rescore.pick(&batch).map_err(RescoreError::Merge)?)
     }
 
-    /// Takes out the rows whose results are not finite.
-    fn finite(
+    /// Rows that are bad for a reason which their own values do not show.
+    fn known(&self, whole: &FeatureBatch) -> Result<Vec<BadRow>, Error> {
+        let mut known = Vec::new();
+        if self.job.rows.on.unknown_category != Action::Impute {
+            known.extend(self.preprocessor.unknown_categories(&whole.columns)?);
+        }
+        if let Some(rows) = self.duplicates.get(&whole.chunk) {
+            let key = self.job.keys.first().map_or("", String::as_str);
+            let rows = match &self.rescore {
+                Some(rescore) => rescore.picked(whole.chunk, rows),
+                None => rows.clone(),
+            };
+            known.extend(rows.into_iter().map(|row| BadRow::new(row, Reason::DuplicateKey, key)));
+        }
+        Ok(known)
+    }
+
+    /// Prepares the features; rows with a value that no cast brings into its tensor are bad, too.
+    fn prepare(&self, whole: &FeatureBatch, screened: &mut Screened) -> Result<Prepared, Error> {
+        let failure = match self.preprocessor.prepare(&screened.batch) {
+            Ok(prepared) => return Ok(prepared),
+            Err(failure) => failure,
+        };
+        let overflowing = self.preprocessor.overflowing(&screened.batch.columns)?;
+        if overflowing.is_empty() {
+            return Err(failure.into());
+        }
+        if self.job.rows.on.cast_overflow == Action::Impute {
+            let columns = screen::nulled(&screened.batch.columns, &overflowing).map_err(ScoreError::Screen)?;
+            screened.batch.columns = columns;
+        } else {
+            self.take_out(whole, screened, screen::once(overflowing))?;
+        }
+        Ok(self.preprocessor.prepare(&screened.batch)?)
+    }
+
+    /// Takes out the rows on which the model throws, and those whose results are not finite.
+    fn sound(
         &self,
         whole: &FeatureBatch,
-        scored: RecordBatch,
-        predictions: Predictions,
-        bad: &mut Vec<BadRow>,
-    ) -> Result<(RecordBatch, Predictions), ScoreError> {
+        screened: &mut Screened,
+        forwarded: Forwarded,
+    ) -> Result<Predictions, ScoreError> {
+        let Forwarded {
+            predictions,
+            bad: mut wrong,
+            is_cut_short,
+            ..
+        } = forwarded;
+        if is_cut_short {
+            return Err(self.thrown(whole, screened, &wrong));
+        }
         let contract = self.preprocessor.contract();
         let outputs = contract.outputs.iter().zip(&predictions.outputs);
-        let mut wrong: Vec<BadRow> = outputs
-            .flat_map(|(output, values)| screen::results(values, output.width(), &output.column))
-            .collect();
+        wrong.extend(outputs.flat_map(|(output, values)| screen::results(values, output.width(), &output.column)));
         if wrong.is_empty() {
-            return Ok((scored, predictions));
+            return Ok(predictions);
         }
-        wrong.sort_by_key(|bad| bad.row);
-        wrong.dedup_by_key(|bad| bad.row);
-        let keep = screen::kept(scored.num_rows(), &wrong);
-        let carried = screen::without(&scored, &wrong)?;
+        let wrong = screen::once(wrong);
+        let keep = screen::kept(screened.batch.columns.num_rows(), &wrong);
+        self.take_out(whole, screened, wrong)?;
         let outputs = contract
             .outputs
             .iter()
@@ -148,15 +259,56 @@ impl Scorer {
                 filter(values, &mask.collect())
             });
         let outputs = outputs.collect::<Result<_, ArrowError>>()?;
-        // Their numbers count the rows that were left after the first screening.
-        let left: Vec<usize> = remaining(whole.columns.num_rows(), bad);
-        for wrong in &mut wrong {
-            wrong.row = left[wrong.row];
-        }
+        Ok(Predictions { outputs })
+    }
+
+    /// Takes further rows out. Their numbers count the rows that are left.
+    fn take_out(
+        &self,
+        whole: &FeatureBatch,
+        screened: &mut Screened,
+        mut wrong: Vec<BadRow>,
+    ) -> Result<(), ScoreError> {
+        screened.batch.columns = screen::without(&screened.batch.columns, &wrong)?;
+        renumber(&mut wrong, whole, screened);
         self.refuse(whole, &wrong)?;
-        bad.extend(wrong);
-        bad.sort_by_key(|bad| bad.row);
-        Ok((carried, Predictions { outputs }))
+        screened.bad.extend(wrong);
+        screened.bad.sort_by_key(|bad| bad.row);
+        Ok(())
+    }
+
+    /// Fails when a row is bad for a reason that the job does not tolerate.
+    fn refuse(&self, whole: &FeatureBatch, bad: &[BadRow]) -> Result<(), ScoreError> {
+        let intolerable = bad
+            .iter()
+            .find(|bad| self.job.rows.on.action(bad.reason) != Action::Reject);
+        intolerable.map_or(Ok(()), |bad| Err(ScoreError::bad_row(whole, bad)))
+    }
+
+    /// The failure of a chunk with more rows on which the model throws than the job allows.
+    fn thrown(&self, whole: &FeatureBatch, screened: &Screened, wrong: &[BadRow]) -> ScoreError {
+        let mut wrong = wrong.to_vec();
+        renumber(&mut wrong, whole, screened);
+        match (wrong.first(), self.job.rows.on.model_error) {
+            (Some(first), Action::Reject) => ScoreError::Thrown {
+                rows: wrong.len(),
+                chunk: whole.chunk,
+                allowed: self.job.rows.max_bad_rows,
+                first: Box::new(ScoreError::bad_row(whole, first)),
+            },
+            (first, _) => {
+                let bad = BadRow::new(0, Reason::ModelError, "");
+                ScoreError::bad_row(whole, first.unwrap_or(&bad))
+            }
+        }
+    }
+}
+
+/// Numbers of rows among those that are left become numbers in the chunk.
+fn renumber(wrong: &mut [BadRow], whole: &FeatureBatch, screened: &Screened) {
+    let left = remaining(whole.columns.num_rows(), &screened.bad);
+    for wrong in wrong {
+        wrong.row = left[wrong.row];
     }
 }
 
@@ -178,7 +330,7 @@ fn counted(bad: &[BadRow]) -> Vec<(Reason, usize)> {
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
     /// A row that cannot be scored, and the job does not tolerate it.
-    #[error("{reason} in `{file}`, row {row}, column `{column}`")]
+    #[error("{reason} in `{file}`, row {row}{}: {message}", in_column(column))]
     BadRow {
         /// The file.
         file: String,
@@ -188,16 +340,52 @@ pub enum ScoreError {
         column: String,
         /// What is wrong.
         reason: Reason,
+        /// The same in words.
+        message: String,
+    },
+    /// More rows on which the model throws than the job allows.
+    #[error(
+        "the model throws on {rows} rows of chunk {chunk} at least, the job allows max_bad_rows = {allowed}; the first: {first}"
+    )]
+    Thrown {
+        /// Rows found until the search ended.
+        rows: usize,
+        /// The chunk.
+        chunk: ChunkId,
+        /// Rows allowed.
+        allowed: u64,
+        /// The first of them.
+        first: Box<ScoreError>,
     },
     /// Rows could not be taken out.
     #[error("take bad rows out of a chunk")]
     Screen(#[from] ArrowError),
 }
 
+impl ScoreError {
+    fn bad_row(whole: &FeatureBatch, bad: &BadRow) -> Self {
+        let (file, row) = whole.origin(bad.row);
+        Self::BadRow {
+            file: file.to_owned(),
+            row,
+            column: bad.column.clone(),
+            reason: bad.reason,
+            message: bad.message.clone().unwrap_or_else(|| bad.reason.text().to_owned()),
+        }
+    }
+}
+
+fn in_column(column: &str) -> String {
+    match column {
+        "" => String::new(),
+        column => format!(", column `{column}`"),
+    }
+}
+
 impl Seam for ScoreError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::BadRow { .. } => ExitCode::BadRows,
+            Self::BadRow { .. } | Self::Thrown { .. } => ExitCode::BadRows,
             Self::Screen(_) => ExitCode::Internal,
         }
     }
@@ -211,6 +399,9 @@ impl Seam for ScoreError {
             Self::BadRow { reason, .. } => Some(format!(
                 "correct the row, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.{reason} = \"reject\""
             )),
+            Self::Thrown { .. } => Some(
+                "correct the rows or the model, or raise both [rows] max_bad_rows and max_bad_fraction; nothing was published".to_owned(),
+            ),
             Self::Screen(_) => None,
         }
     }

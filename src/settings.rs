@@ -104,6 +104,8 @@ pub struct LineSettings {
     pub batch_rows: usize,
     /// Bytes for data in work; `None`: a share of the memory limit.
     pub memory: Option<u64>,
+    /// Bytes that a chunk may take once decoded; `None`: as many as are usual and in the memory for data.
+    pub max_decoded: Option<u64>,
 }
 
 /// How long a run may take, and which part of it this process does.
@@ -228,6 +230,22 @@ pub fn show(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Shown, Error> {
 /// Number of this pod among those of an indexed Kubernetes job.
 pub fn completion_index() -> Option<String> {
     environment("JOB_COMPLETION_INDEX")
+}
+
+/// The time for which this run was scheduled.
+pub fn scheduled_time() -> Option<String> {
+    environment("BATCH_INFER_SCHEDULED_TIME")
+}
+
+/// Name of the Kubernetes Job of this pod.
+pub fn kubernetes_job() -> Option<String> {
+    environment("BATCH_INFER_KUBERNETES_JOB")
+}
+
+/// True for a variable that is set to nothing.
+#[expect(clippy::disallowed_methods, reason = "this is the door that the rule protects")]
+pub fn is_empty(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
 /// True when `NO_COLOR` asks for plain text.

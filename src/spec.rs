@@ -32,6 +32,15 @@ pub const MOST_FILES: usize = 10_000;
 /// Offsets beyond a year are mistakes of sign or unit.
 const MAX_OFFSET_DAYS: i32 = 366;
 
+/// A week of downtime is made good; more is for a person to decide, with `backfill`.
+pub const CATCHUP_MAX: usize = 7;
+
+/// Input that is late by a long weekend is still found.
+pub const RECONCILE_DAYS: u32 = 3;
+
+/// Each of these days costs a look at its partition before every fire.
+const MAX_RECONCILE_DAYS: u32 = 31;
+
 /// A scoring job of batch-infer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +78,34 @@ pub struct InputSpec {
     /// Further columns that travel to the output as they are.
     #[serde(default)]
     pub passthrough: Vec<String>,
+    /// What happens when the input has files and no rows.
+    #[serde(default)]
+    pub on_empty: OnEmpty,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    #[serde(default)]
+    pub on_corrupt_file: OnCorruptFile,
+}
+
+/// What happens when the input has files and no rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEmpty {
+    /// A partition without rows is published, so that readers can tell an empty day from a missing one.
+    #[default]
+    PublishEmpty,
+    /// The run fails with exit code 14, since the input is not ready.
+    Fail,
+}
+
+/// What happens when a file, or a part of it, cannot be decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorruptFile {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The rows of a damaged row group are rejected and count against the limits. A file whose footer is damaged is left out and reported.
+    Reject,
 }
 
 /// The model that scores.
@@ -158,6 +195,8 @@ pub struct RowsSpec {
     pub max_bad_rows: u64,
     /// Share of the rows, 0 to 1, that may be rejected before the run fails. Both limits must hold.
     pub max_bad_fraction: f64,
+    /// Whether rejected rows are kept with the values of their features. They are personal data in many jobs, so not unless asked.
+    pub include_values: bool,
     /// What is done with a bad row, by reason.
     pub on: RowActions,
 }
@@ -167,13 +206,14 @@ impl Default for RowsSpec {
         Self {
             max_bad_rows: MAX_BAD_ROWS,
             max_bad_fraction: MAX_BAD_FRACTION,
+            include_values: false,
             on: RowActions::default(),
         }
     }
 }
 
 /// What is done with a bad row, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct RowActions {
     /// A key column is null.
@@ -186,8 +226,37 @@ pub struct RowActions {
     pub inf_feature: Action,
     /// A list has another length than the contract says.
     pub bad_list_len: Action,
+    /// A value does not fit the type in which the model takes it.
+    pub cast_overflow: Action,
+    /// A feature lies outside the `range` that the contract states.
+    pub out_of_range: Action,
+    /// A category is not in the vocabulary. With `impute`, the default, it takes the contract's `oov_index`.
+    pub unknown_category: Action,
     /// The model's result is infinite or not a number.
     pub nonfinite_output: Action,
+    /// A key stands in an earlier row of the input. Looked for only where it is set: the keys of the whole input are read for it before
+    /// the first row is scored, and about 30 bytes of memory a row are needed.
+    pub duplicate_key: Option<Action>,
+    /// The model throws on the row by itself.
+    pub model_error: Action,
+}
+
+impl Default for RowActions {
+    fn default() -> Self {
+        Self {
+            null_key: Action::Fail,
+            null_feature: Action::Fail,
+            nan_feature: Action::Fail,
+            inf_feature: Action::Fail,
+            bad_list_len: Action::Fail,
+            cast_overflow: Action::Fail,
+            out_of_range: Action::Fail,
+            unknown_category: Action::Impute,
+            nonfinite_output: Action::Fail,
+            duplicate_key: None,
+            model_error: Action::Fail,
+        }
+    }
 }
 
 impl RowActions {
@@ -199,7 +268,14 @@ impl RowActions {
             Reason::NanFeature => self.nan_feature,
             Reason::InfFeature => self.inf_feature,
             Reason::BadListLen => self.bad_list_len,
+            Reason::CastOverflow => self.cast_overflow,
+            Reason::OutOfRange => self.out_of_range,
+            Reason::UnknownCategory => self.unknown_category,
             Reason::NonfiniteOutput => self.nonfinite_output,
+            Reason::DuplicateKey => self.duplicate_key.unwrap_or_default(),
+            Reason::ModelError => self.model_error,
+            // `input.on_corrupt_file` has decided before there is such a row.
+            Reason::CorruptFile => Action::Reject,
         }
     }
 }
@@ -213,7 +289,7 @@ pub enum Action {
     Fail,
     /// The row goes to the rejects file and counts against the limits.
     Reject,
-    /// The value that the contract has for nulls takes its place. Only for features that are null, NaN or infinite.
+    /// What the contract has for nulls, or for unknown categories, takes its place. Only for values of features.
     Impute,
 }
 
@@ -231,19 +307,37 @@ pub enum Reason {
     InfFeature,
     /// A list has another length than the contract says.
     BadListLen,
+    /// A value does not fit the type in which the model takes it.
+    CastOverflow,
+    /// A feature lies outside the contract's range.
+    OutOfRange,
+    /// A category is not in the vocabulary.
+    UnknownCategory,
     /// The model's result is infinite or not a number.
     NonfiniteOutput,
+    /// A key stands in an earlier row.
+    DuplicateKey,
+    /// The model throws on the row by itself.
+    ModelError,
+    /// The row group cannot be decoded.
+    CorruptFile,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::NullKey,
         Self::NullFeature,
         Self::NanFeature,
         Self::InfFeature,
         Self::BadListLen,
+        Self::CastOverflow,
+        Self::OutOfRange,
+        Self::UnknownCategory,
         Self::NonfiniteOutput,
+        Self::DuplicateKey,
+        Self::ModelError,
+        Self::CorruptFile,
     ];
 
     /// The name in job files, rejects and reports.
@@ -254,15 +348,49 @@ impl Reason {
             Self::NanFeature => "NAN_FEATURE",
             Self::InfFeature => "INF_FEATURE",
             Self::BadListLen => "BAD_LIST_LEN",
+            Self::CastOverflow => "CAST_OVERFLOW",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::UnknownCategory => "UNKNOWN_CATEGORY",
             Self::NonfiniteOutput => "NONFINITE_OUTPUT",
+            Self::DuplicateKey => "DUPLICATE_KEY",
+            Self::ModelError => "MODEL_ERROR",
+            Self::CorruptFile => "CORRUPT_FILE",
+        }
+    }
+
+    /// What is wrong with such a row, in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NullKey => "the key is null",
+            Self::NullFeature => "the feature is null, or an element of it, and the contract has no value for nulls",
+            Self::NanFeature => "the feature is not a number, or its logarithm would be none",
+            Self::InfFeature => "the feature is infinite, or its logarithm would be",
+            Self::BadListLen => "the list has another length than the contract says",
+            Self::CastOverflow => "the value does not fit the type in which the model takes it",
+            Self::OutOfRange => "the value lies outside the contract's range",
+            Self::UnknownCategory => "the category is not in the vocabulary",
+            Self::NonfiniteOutput => "the model's result is infinite or not a number",
+            Self::DuplicateKey => "an earlier row has the same key",
+            Self::ModelError => "the model throws on this row",
+            Self::CorruptFile => "the row group cannot be decoded",
         }
     }
 
     /// True where another value can take the bad one's place.
     pub fn imputable(self) -> bool {
         match self {
-            Self::NullFeature | Self::NanFeature | Self::InfFeature => true,
-            Self::NullKey | Self::BadListLen | Self::NonfiniteOutput => false,
+            Self::NullFeature
+            | Self::NanFeature
+            | Self::InfFeature
+            | Self::CastOverflow
+            | Self::OutOfRange
+            | Self::UnknownCategory => true,
+            Self::NullKey
+            | Self::BadListLen
+            | Self::NonfiniteOutput
+            | Self::DuplicateKey
+            | Self::ModelError
+            | Self::CorruptFile => false,
         }
     }
 }
@@ -271,6 +399,19 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What becomes of fires that were missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Catchup {
+    /// All dates are scored, oldest first, up to `catchup_max` of the newest.
+    #[default]
+    All,
+    /// The newest date is scored.
+    Latest,
+    /// None is.
+    None,
 }
 
 /// When the daemon starts the job.
@@ -287,6 +428,31 @@ pub struct ScheduleSpec {
     /// with -1 and `date=2026-11-20` with 0.
     #[schemars(range(min = -MAX_OFFSET_DAYS, max = MAX_OFFSET_DAYS))]
     pub date_offset_days: i32,
+    /// What becomes of fires that were missed while no daemon ran: `all` dates are scored, oldest first, or only the `latest`, or `none`.
+    #[serde(default)]
+    pub catchup: Catchup,
+    /// Most dates that are caught up, the newest, and most that wait while a run is under way.
+    #[serde(default = "catchup_max")]
+    #[schemars(range(min = 1))]
+    pub catchup_max: usize,
+    /// Age beyond which a missed fire is given up, such as `36h`. Default: none, since a date stays worth scoring.
+    #[serde(default)]
+    pub misfire_grace: Option<String>,
+    /// Time over which starts are spread, such as `10m`: each date starts a fixed part of it later. Default: none.
+    #[serde(default)]
+    pub jitter: Option<String>,
+    /// Days before the date of a fire in which dates of earlier fires are scored first, if they were never published and their input is there.
+    #[serde(default = "reconcile_days")]
+    #[schemars(range(max = MAX_RECONCILE_DAYS))]
+    pub reconcile_days: u32,
+}
+
+fn catchup_max() -> usize {
+    CATCHUP_MAX
+}
+
+fn reconcile_days() -> u32 {
+    RECONCILE_DAYS
 }
 
 fn success_marker() -> bool {
@@ -317,6 +483,8 @@ mod tests {
     fn every_reason_is_a_key_of_the_table_of_actions() {
         let table = serde_json::to_value(RowActions::default()).unwrap();
         let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
+        // `input.on_corrupt_file` decides about that one.
+        keys.push(Reason::CorruptFile.name().to_owned());
         let mut names = Reason::ALL.map(|reason| reason.name().to_owned());
         keys.sort_unstable();
         names.sort_unstable();

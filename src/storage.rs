@@ -410,3 +410,27 @@ fn decoded(path: &Path) -> PathBuf {
         |path| path.strip_prefix("/").map(FilePath::to_owned).unwrap_or(path),
     )
 }
+
+#[cfg(test)]
+impl Place {
+    /// A bucket that a test made, and its clock.
+    pub(crate) fn made<S: ObjectStore + MultipartStore>(store: S, clock: Arc<dyn Clock>, location: Location) -> Self {
+        let store = Arc::new(store);
+        let Location::S3 { prefix, .. } = &location else {
+            panic!("a bucket has a name");
+        };
+        Self {
+            root: Path::from(prefix.as_str()),
+            path: Path::from(prefix.as_str()),
+            door: Arc::new(Door {
+                reads: store.clone(),
+                writes: store.clone(),
+                control: store.clone(),
+                pieces: Some(store),
+                conditions: Conditions::default(),
+                clock,
+            }),
+            location,
+        }
+    }
+}

@@ -13,13 +13,15 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
-use crate::spec::{Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnExisting, Reason, RowsSpec, VERSION};
+use crate::schedule::Schedule;
+use crate::spec::{
+    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, Reason, RowsSpec, VERSION,
+};
 
 pub use columns::LineageColumns;
 pub use location::Location;
 use location::unseen;
 pub use places::STATE_SUFFIX;
-pub use schedule::Schedule;
 
 /// A job for one date, ready to be planned.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,10 @@ pub struct Job {
     pub keys: Vec<String>,
     /// Further columns that travel to the output.
     pub passthrough: Vec<String>,
+    /// What happens when there are no rows.
+    pub on_empty: OnEmpty,
+    /// What happens when a file, or a part of it, cannot be decoded.
+    pub on_corrupt_file: OnCorruptFile,
     /// The model registry.
     pub registry: Location,
     /// Name of the model.
@@ -112,6 +118,8 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         input: places.input,
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
+        on_empty: spec.input.on_empty,
+        on_corrupt_file: spec.input.on_corrupt_file,
         registry,
         model_name: spec.model.name.clone(),
         model_version: spec.model.version.clone(),

@@ -23,20 +23,14 @@ use crate::exit::ExitCode;
 use crate::output::{self, Lineage, OutputSchema, is_scalar};
 
 /// Encodes the rows of one chunk.
-pub fn encode(
-    schema: &OutputSchema,
-    contract: &Contract,
-    carried: &RecordBatch,
-    predictions: &Predictions,
-) -> Result<Vec<u8>, WriteError> {
-    let batch = batch(schema, contract, carried, predictions)?;
+pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(output::properties().build()))?;
-    writer.write(&batch)?;
+    writer.write(batch)?;
     Ok(writer.into_inner()?)
 }
 
-/// The rows as they will be written.
-fn batch(
+/// The rows of one chunk as they will be written.
+pub fn batch(
     schema: &OutputSchema,
     contract: &Contract,
     carried: &RecordBatch,

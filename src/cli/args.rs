@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::date::Asked;
 use crate::run::Shard;
 
 /// Scores a date's partition of Parquet features with a TorchScript model and publishes it whole.
@@ -23,19 +23,13 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// Settings of this machine, a TOML file as in configs/
-    #[arg(long, global = true, value_name = "FILE", env = "BATCH_INFER_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Form of what is printed on stdout
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORM",
-        env = "BATCH_INFER_FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
     pub(super) format: Format,
     /// Logs warnings and errors only, and shows no progress
-    #[arg(long, short, global = true, env = "BATCH_INFER_QUIET", value_parser = FalseyValueParser::new())]
+    #[arg(long, short, global = true)]
     pub(super) quiet: bool,
 }
 
@@ -56,12 +50,16 @@ pub(super) enum Command {
     Plan(JobArgs),
     /// Shows what was published
     Runs(RunsArgs),
+    /// Shows rejected rows
+    Rejects(RejectsArgs),
     /// Compares what readers see of a date with what was decided
     Verify(VerifyDateArgs),
     /// Removes what no run will ask for again from the state folder
     Gc(GcArgs),
     /// Checks a job file; with a date also its model and the input's columns
     Validate(ValidateArgs),
+    /// Shows when a job runs
+    Schedule(ScheduleArgs),
     /// Checks this machine, and a job on it
     Doctor(DoctorArgs),
     /// Looks into a model registry
@@ -81,7 +79,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct JobFile {
     /// The job file
-    #[arg(long, value_name = "FILE", env = "BATCH_INFER_JOB")]
+    #[arg(long, value_name = "FILE")]
     pub(super) job: PathBuf,
     /// Another value for a key of the job file, for this once; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -92,9 +90,12 @@ pub(super) struct JobFile {
 pub(super) struct JobArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
-    /// The date to score
-    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
-    pub(super) date: NaiveDate,
+    /// The date to score, or `yesterday` at a terminal; without it the one of the time for which this run was scheduled
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) date: Option<Asked>,
+    /// Takes `yesterday` where nobody watches, too
+    #[arg(long)]
+    pub(super) allow_relative_date: bool,
     /// Where the model runs: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE")]
     pub(super) device: Option<String>,
@@ -110,8 +111,11 @@ pub(super) struct RunArgs {
     /// Scores and publishes again what is published already
     #[arg(long)]
     pub(super) force: bool,
+    /// Scores again only the rows that were rejected, and publishes them together with those that are published
+    #[arg(long, conflicts_with = "force")]
+    pub(super) only_rejected: bool,
     /// Scores one of N parts of the date; the process that finds all parts finished publishes
-    #[arg(long, value_name = "I/N", value_parser = shard, env = "BATCH_INFER_SHARD")]
+    #[arg(long, value_name = "I/N", value_parser = shard)]
     pub(super) shard: Option<Shard>,
     /// What to do while another process works on the job and date: wait, skip or fail
     #[arg(long, value_name = "WHAT")]
@@ -169,7 +173,7 @@ pub(super) struct RunsShowArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The date
-    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    #[arg(long, value_name = "YYYY-MM-DD")]
     pub(super) date: NaiveDate,
     /// The publication; without it the one that readers see
     #[arg(long, value_name = "N")]
@@ -177,11 +181,38 @@ pub(super) struct RunsShowArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct VerifyDateArgs {
+pub(super) struct RejectsArgs {
+    #[command(subcommand)]
+    pub(super) command: RejectsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RejectsCommand {
+    /// Shows the rejected rows of a date: key, file, row, reason, column and message
+    Show(RejectsShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsShowArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The date
     #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    pub(super) date: NaiveDate,
+    /// The plan, or the beginning of its name; without it the newest that rejected rows
+    #[arg(long, value_name = "PLAN")]
+    pub(super) plan: Option<String>,
+    /// Rows to show
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) most: usize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyDateArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The date
+    #[arg(long, value_name = "YYYY-MM-DD")]
     pub(super) date: NaiveDate,
     /// Brings back what was decided, from the parts of its plan
     #[arg(long)]
@@ -205,17 +236,41 @@ pub(super) struct ValidateArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// Also compares the columns of this date's input with the model's contract
-    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    #[arg(long, value_name = "YYYY-MM-DD")]
     pub(super) date: Option<NaiveDate>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScheduleArgs {
+    #[command(subcommand)]
+    pub(super) command: ScheduleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScheduleCommand {
+    /// Shows the coming times, in the schedule's zone and in UTC, and the date that each scores
+    Next(ScheduleNextArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScheduleNextArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// Times to show
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
+    pub(super) most: usize,
+    /// Only later ones: a time such as 2026-11-20T02:00:00Z, or a date of the schedule's zone; without it now
+    #[arg(long, value_name = "TIME")]
+    pub(super) after: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Also checks this job's model and places
-    #[arg(long, value_name = "FILE", env = "BATCH_INFER_JOB")]
+    #[arg(long, value_name = "FILE")]
     pub(super) job: Option<PathBuf>,
     /// The date for which the job's input is looked for
-    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE", requires = "job")]
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "job")]
     pub(super) date: Option<NaiveDate>,
     /// Where the model would run: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE")]
@@ -233,7 +288,7 @@ pub(super) enum ModelCommand {
     /// Lists models, versions and aliases
     List {
         /// The registry: a folder or `s3://bucket/prefix`
-        #[arg(long, value_name = "PATH", env = "BATCH_INFER_REGISTRY")]
+        #[arg(long, value_name = "PATH")]
         registry: String,
     },
     /// Shows the contract of a version
@@ -245,7 +300,7 @@ pub(super) enum ModelCommand {
 #[derive(Debug, Args)]
 pub(super) struct VersionArgs {
     /// The registry: a folder or `s3://bucket/prefix`
-    #[arg(long, value_name = "PATH", env = "BATCH_INFER_REGISTRY")]
+    #[arg(long, value_name = "PATH")]
     pub(super) registry: String,
     /// The model
     pub(super) name: String,

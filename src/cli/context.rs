@@ -9,9 +9,12 @@ use std::thread;
 use chrono::NaiveDate;
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use tracing::info;
 
-use super::args::{Common, Format, JobFile};
+use super::args::{Common, Format, JobArgs, JobFile};
+use super::validate::ANY_DATE;
 use crate::clock::{Clock, SystemClock};
+use crate::date::{self, Known, Origin};
 use crate::document::Document;
 use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
@@ -94,6 +97,23 @@ impl Context {
             document.set(argument);
         }
         Ok(validate::read(&document, date)?)
+    }
+
+    /// A job file for the date that was asked for, else for the one of the time for which this run was scheduled.
+    pub(super) fn dated(&self, args: &JobArgs) -> Result<Job, Error> {
+        let (scheduled_time, kubernetes_job) = (settings::scheduled_time(), settings::kubernetes_job());
+        let known = Known {
+            asked: args.date,
+            scheduled_time: scheduled_time.as_deref(),
+            kubernetes_job: kubernetes_job.as_deref(),
+            relative: args.allow_relative_date || stderr().is_terminal(),
+            now: SystemClock.now(),
+        };
+        let dated = date::resolve(&known, || self.job(&args.file, ANY_DATE).map(|job| job.schedule))?;
+        if dated.origin != Origin::Asked {
+            info!(date = %dated.date, origin = dated.origin.text(), "scoring the date of the scheduled time");
+        }
+        self.job(&args.file, dated.date)
     }
 
     /// Where asynchronous work runs.

@@ -48,7 +48,7 @@ pub(super) fn dry_run(args: &JobArgs, context: &Context) -> Result<ExitCode, Err
 fn look(args: &JobArgs, context: &Context, load: bool) -> Result<ExitCode, Error> {
     let settings = context.settings(&device_flag(args.device.as_deref()))?;
     let terminal = context.terminal(&settings)?;
-    let job = context.job(&args.file, args.date)?;
+    let job = context.dated(args)?;
     let facts = terminal.around(&settings, |around| {
         let ready = run::ready(&job, around)?;
         let device = if load {

@@ -16,9 +16,10 @@ pub(super) fn run(args: &RunArgs, context: &Context) -> Result<ExitCode, Error> 
     }
     let settings = context.settings(&flags(args))?;
     let terminal = context.terminal(&settings)?;
-    let job = context.job(&args.job.file, args.job.date)?;
+    let job = context.dated(&args.job)?;
     let options = Options {
         force: args.force,
+        only_rejected: args.only_rejected,
         shard: shard(args.shard, &settings)?,
         allow_nonatomic_replace: args.allow_nonatomic_replace,
     };

@@ -107,11 +107,11 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
             if numeric.mean.is_some_and(|mean| !mean.is_finite()) {
                 problem("`mean` must be finite");
             }
-            if numeric
-                .clip
-                .is_some_and(|[low, high]| low.is_nan() || high.is_nan() || low > high)
-            {
+            if numeric.clip.is_some_and(is_no_interval) {
                 problem("`clip` must be [least, greatest]");
+            }
+            if numeric.range.is_some_and(is_no_interval) {
+                problem("`range` must be [least, greatest]");
             }
         }
         Feature::Categorical(categorical) => {
@@ -160,8 +160,15 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
             if raw.dtype == DType::String {
                 problem("a raw feature is a number; text needs kind `text`, a set of values `categorical`");
             }
+            if raw.range.is_some_and(is_no_interval) {
+                problem("`range` must be [least, greatest]");
+            }
         }
     }
+}
+
+fn is_no_interval([least, greatest]: [f64; 2]) -> bool {
+    least.is_nan() || greatest.is_nan() || least > greatest
 }
 
 /// Files of a version lie in its folder: what is verified and copied with it is all there is.

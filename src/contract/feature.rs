@@ -53,6 +53,9 @@ pub struct Numeric {
     /// Least and greatest value, last step.
     #[serde(default)]
     pub clip: Option<[f64; 2]>,
+    /// Least and greatest value that the column may hold; a row beyond them is bad (`OUT_OF_RANGE`).
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
     /// Permits a column of a type that is not plainly a number.
     #[serde(default)]
     pub cast: Option<Cast>,
@@ -144,6 +147,9 @@ pub struct Raw {
     pub name: String,
     /// Type of the column.
     pub dtype: DType,
+    /// Least and greatest value that the column may hold; a row beyond them is bad (`OUT_OF_RANGE`).
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
 }
 
 impl Feature {
@@ -155,6 +161,18 @@ impl Feature {
             Self::Text(feature) => &feature.name,
             Self::Vector(feature) => &feature.name,
             Self::Raw(feature) => &feature.name,
+        }
+    }
+
+    /// Whether a null is no bad row; `imputing` says whether the job lets the contract's stand-in take its place.
+    pub fn takes_nulls(&self, imputing: bool) -> bool {
+        match self {
+            // A null is a value that is not in the vocabulary.
+            Self::Categorical(_) => true,
+            Self::Numeric(numeric) => numeric.impute.is_some() || imputing,
+            Self::Text(_) => imputing,
+            // There is no value that could stand for one that is handed over as it is.
+            Self::Vector(_) | Self::Raw(_) => false,
         }
     }
 

@@ -159,10 +159,16 @@ fn hardware(error: &TchError, device: Device) -> Option<ModelError> {
 fn short(error: &TchError) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("Internal torch error:").unwrap_or(&text);
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said = lines().find(|line| line.starts_with("RuntimeError:") || line.starts_with("torch.jit.Error:"));
-    let said = said.or_else(|| lines().next()).unwrap_or("no message");
-    let said = said.trim_start_matches("RuntimeError: ");
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.clone().next().unwrap_or("no message");
+    // What an operator says stands before the trace, what the model itself raises behind it.
+    let said = lines.find_map(|line| {
+        let (kind, said) = line.split_once(": ")?;
+        let kind = kind.rsplit('.').next()?;
+        let is_kind = !kind.contains(' ') && (kind.ends_with("Error") || kind.ends_with("Exception"));
+        is_kind.then_some(if kind == "RuntimeError" { said } else { line })
+    });
+    let said = said.unwrap_or(first);
     // The place in libtorch's own source says nothing to anybody here.
     let place = said
         .strip_prefix("[enforce fail at ")

@@ -29,7 +29,19 @@ pub struct Span {
     pub first_row: u64,
 }
 
-/// Cuts every row of the files into chunks of about `chunk_rows` rows, in order.
+/// Bytes of a chunk once decoded, by what footers say. The same on every machine, since chunks are part of what a plan is.
+const CHUNK_BYTES: u64 = 256 << 20;
+
+/// Rows of a chunk however large they are: a footer that exaggerates must not make a chunk of each row.
+const FEWEST_ROWS: usize = 1_024;
+
+/// Rows of a chunk of that row group.
+pub(super) fn rows_of_chunk(file: &InputFile, row_group: usize, chunk_rows: usize) -> usize {
+    let fitting = usize::try_from(CHUNK_BYTES / file.row_bytes(row_group).max(1)).unwrap_or(usize::MAX);
+    fitting.max(FEWEST_ROWS).min(chunk_rows)
+}
+
+/// Cuts every row of the files into chunks of about `chunk_rows` rows, in order; of fewer where rows are large.
 pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
     let mut cutter = Cutter {
         chunk_rows,
@@ -41,7 +53,8 @@ pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
         let mut first_row = 0;
         for row_group in 0..input.row_groups() {
             let rows = input.row_group_rows(row_group);
-            for piece in pieces(rows, chunk_rows, input.divisible[row_group]) {
+            cutter.chunk_rows = rows_of_chunk(input, row_group, chunk_rows);
+            for piece in pieces(rows, cutter.chunk_rows, input.divisible[row_group]) {
                 cutter.take(Span {
                     file,
                     row_group,
@@ -54,6 +67,53 @@ pub(super) fn cut(files: &[InputFile], chunk_rows: usize) -> Vec<Chunk> {
     }
     cutter.close();
     cutter.chunks
+}
+
+/// Cuts every row of the files into chunks of just these numbers of rows, in order.
+pub(super) fn cut_at(files: &[InputFile], pieces: &[usize]) -> Vec<Chunk> {
+    let mut groups = files.iter().enumerate().flat_map(|(file, input)| {
+        let mut first_row = 0;
+        (0..input.row_groups()).map(move |row_group| {
+            let rows = input.row_group_rows(row_group);
+            let span = Span {
+                file,
+                row_group,
+                rows: 0..rows,
+                first_row,
+            };
+            first_row += rows as u64;
+            span
+        })
+    });
+    let mut rest: Option<Span> = None;
+    let chunks = pieces.iter().enumerate().map(|(number, &rows)| {
+        let mut spans = Vec::new();
+        let mut missing = rows;
+        while missing > 0 {
+            let Some(mut span) = rest.take().or_else(|| groups.next()) else {
+                break;
+            };
+            let taken = missing.min(span.rows.len());
+            missing -= taken;
+            let start = span.rows.start;
+            let head = Span {
+                rows: start..start + taken,
+                ..span.clone()
+            };
+            span.rows.start += taken;
+            span.first_row += taken as u64;
+            if taken > 0 {
+                spans.push(head);
+            }
+            rest = Some(span).filter(|span| !span.rows.is_empty());
+        }
+        Chunk {
+            id: ChunkId(number),
+            spans,
+            rows,
+        }
+    });
+    chunks.collect()
 }
 
 /// Equal pieces of a row group, each at most `chunk_rows` rows unless the row group is only a little larger.

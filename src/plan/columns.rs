@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::schema::types::SchemaDescriptor;
 
@@ -22,6 +22,21 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// Every column of a file.
+    pub(super) fn of_schema(schema: Option<&Schema>) -> Self {
+        let fields = schema.into_iter().flat_map(|schema| schema.fields().iter());
+        let types: Vec<_> = fields
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect();
+        Self {
+            read: types.iter().map(|(name, _)| name.clone()).collect(),
+            keys: Vec::new(),
+            passthrough: Vec::new(),
+            partition: BTreeSet::new(),
+            types: types.into_iter().collect(),
+        }
+    }
+
     /// Keys and passthrough columns, in output order.
     pub fn carried(&self) -> impl Iterator<Item = &FieldRef> {
         self.keys.iter().chain(&self.passthrough)

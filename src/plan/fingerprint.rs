@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Plan;
 use crate::digest::hex;
 use crate::registry::ModelArtifact;
-use crate::spec::RowActions;
+use crate::spec::{OnCorruptFile, RowActions};
 use crate::validate::Job;
 
 /// Bytes of the digest that are kept: enough to tell any two plans apart, short enough for a folder's name.
@@ -23,6 +23,9 @@ struct Identity<'a> {
     passthrough: &'a [String],
     lineage: Vec<(&'static str, &'a str)>,
     on: RowActions,
+    include_values: bool,
+    #[serde(skip_serializing_if = "is_fail")]
+    on_corrupt_file: OnCorruptFile,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
     files: usize,
@@ -46,6 +49,11 @@ struct Model<'a> {
     metadata_sha256: &'a str,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_fail(on: &OnCorruptFile) -> bool {
+    *on == OnCorruptFile::Fail
+}
+
 /// The first 32 hex digits of the SHA-256 over the plan's identity as JSON.
 pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
     let inputs = plan.files.iter().map(|file| Input {
@@ -61,6 +69,8 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
         passthrough: &job.passthrough,
         lineage: job.lineage.named().collect(),
         on: job.rows.on,
+        include_values: job.rows.include_values,
+        on_corrupt_file: job.on_corrupt_file,
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
         files: job.files,

@@ -2,28 +2,27 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::MetadataFetch;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use percent_encoding::percent_decode_str;
 
+use super::claims::{self, SMALLEST_FILE, TAIL_BYTES, footer_length};
+use super::damage::{Damage, reading};
 use super::listing::Listed;
 use super::{Columns, InputFile, PlanError, column_type};
-use crate::storage::{Place, StorageError};
+use crate::storage::StorageError;
 
 /// Footers read at a time.
 const CONCURRENT: usize = 32;
 
 /// Bytes read from the end of a file at first: enough for most footers, so that one request does.
-const FOOTER_BYTES: usize = 64 * 1024;
+const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// A file with its footer.
 pub(super) struct Footer {
@@ -33,31 +32,84 @@ pub(super) struct Footer {
     pub(super) partition: Vec<(String, Option<String>)>,
 }
 
-/// Reads every footer, in the order of the files.
-pub(super) async fn read(files: Vec<Listed>) -> Result<Vec<Footer>, PlanError> {
-    let footers = stream::iter(files.into_iter().map(footer));
-    footers.buffered(CONCURRENT).try_collect().await
+/// A file whose footer cannot be read.
+#[derive(Debug)]
+pub struct CorruptFile {
+    /// Its name below the input.
+    pub name: String,
+    /// What is wrong with it.
+    pub damage: Damage,
 }
 
-async fn footer(file: Listed) -> Result<Footer, PlanError> {
-    let damaged = |source| PlanError::Footer {
-        file: file.name.clone(),
-        source,
+/// Reads every footer, in the order of the files. Those that are damaged come apart.
+pub(super) async fn read(files: Vec<Listed>) -> Result<(Vec<Footer>, Vec<CorruptFile>), PlanError> {
+    let footers = stream::iter(files.into_iter().map(footer)).buffered(CONCURRENT);
+    let read: Vec<_> = footers.try_collect().await?;
+    let (mut sound, mut corrupt) = (Vec::with_capacity(read.len()), Vec::new());
+    for footer in read {
+        match footer {
+            Ok(footer) => sound.push(footer),
+            Err(file) => corrupt.push(file),
+        }
+    }
+    Ok((sound, corrupt))
+}
+
+async fn footer(file: Listed) -> Result<Result<Footer, CorruptFile>, StorageError> {
+    let read = match bytes(&file).await? {
+        Ok(bytes) => read_footer(&bytes, file.meta.size),
+        Err(damage) => Err(damage),
     };
-    let fetch = Fetch {
-        place: &file.place,
-        etag: file.meta.e_tag.as_deref(),
-    };
-    let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER_BYTES));
-    let metadata = reader.load_and_finish(fetch, file.meta.size).await;
-    let metadata = Arc::new(metadata.map_err(|source| from_storage(source, damaged))?);
-    let arrow = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()).map_err(damaged)?;
-    Ok(Footer {
-        schema: Arc::clone(arrow.schema()),
-        partition: partition(&file.name),
-        metadata,
-        file,
+    Ok(match read {
+        Ok((metadata, schema)) => Ok(Footer {
+            schema,
+            partition: partition(&file.name),
+            metadata,
+            file,
+        }),
+        Err(damage) => Err(CorruptFile {
+            name: file.name,
+            damage,
+        }),
     })
+}
+
+/// The bytes of a footer, by one request for most files; nothing is fetched because of a number that cannot be.
+async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
+    let size = file.meta.size;
+    if size < SMALLEST_FILE {
+        return Ok(Err(Damage::Small {
+            size,
+            smallest: SMALLEST_FILE,
+        }));
+    }
+    let etag = file.meta.e_tag.as_deref();
+    let window = FOOTER_BYTES.min(size);
+    let ends = [0..SMALLEST_FILE, size - window..size];
+    // A small file is one range.
+    let ranges = if window == size { &ends[1..] } else { &ends[..] };
+    let read = file.place.read_ranges(ranges, etag).await?;
+    let (head, tail) = (&read[0], &read[read.len() - 1]);
+    let length = match footer_length(head, tail, size) {
+        Ok(length) => length,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let (start, end) = (size - TAIL_BYTES - length, size - TAIL_BYTES);
+    if let Some(held) = start.checked_sub(size - window).and_then(|at| usize::try_from(at).ok()) {
+        return Ok(Ok(tail.slice(held..tail.len() - TAIL_BYTES as usize)));
+    }
+    let read = file.place.read_ranges(&[start..end], etag).await?;
+    Ok(Ok(read.into_iter().next().unwrap_or_default()))
+}
+
+/// Reads the bytes of a footer that ends a file of `size` bytes.
+pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
+    claims::outline(footer)?;
+    let metadata = reading(|| ParquetMetaDataReader::decode_metadata(footer))?;
+    claims::check(&metadata, size)?;
+    let metadata = Arc::new(metadata);
+    let arrow = reading(|| ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
+    Ok((metadata, Arc::clone(arrow.schema())))
 }
 
 /// What writers put into a path for a null.
@@ -78,28 +130,11 @@ fn unescaped(part: &str) -> String {
     decoded.map_or_else(|_| part.to_owned(), Cow::into_owned)
 }
 
-/// Fetches the ranges that a metadata reader asks for.
-pub(super) struct Fetch<'a> {
-    pub(super) place: &'a Place,
-    pub(super) etag: Option<&'a str>,
-}
-
-impl MetadataFetch for Fetch<'_> {
-    fn fetch(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move {
-            let ranges = self.place.read_ranges(&[range], self.etag).await;
-            let bytes = ranges.map_err(|error| ParquetError::External(Box::new(error)))?;
-            Ok(bytes.into_iter().next().unwrap_or_default())
-        }
-        .boxed()
-    }
-}
-
 /// A store's failure stays one when it comes back through the Parquet reader, which wraps it once for each layer that it went through.
-pub(super) fn from_storage(source: ParquetError, damaged: impl FnOnce(ParquetError) -> PlanError) -> PlanError {
+pub(super) fn from_storage<T>(source: ParquetError) -> Result<Result<T, Damage>, StorageError> {
     match unwrapped(source) {
-        Ok(storage) => PlanError::Storage(storage),
-        Err(other) => damaged(other),
+        Ok(storage) => Err(storage),
+        Err(other) => Ok(Err(Damage::Pages(other))),
     }
 }
 
@@ -134,11 +169,11 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
         .map(|footer| {
             let schema = as_planned(&footer.schema, columns);
             let options = ArrowReaderOptions::new().with_schema(schema);
-            let metadata =
-                ArrowReaderMetadata::try_new(footer.metadata, options).map_err(|source| PlanError::Footer {
-                    file: footer.file.name.clone(),
-                    source,
-                })?;
+            let metadata = reading(|| ArrowReaderMetadata::try_new(footer.metadata, options));
+            let metadata = metadata.map_err(|damage| PlanError::Damaged {
+                file: footer.file.name.clone(),
+                damage,
+            })?;
             Ok(InputFile {
                 place: footer.file.place,
                 name: footer.file.name,

@@ -42,6 +42,19 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
     Ok(found)
 }
 
+/// Objects whose names are known.
+pub(super) async fn of_places(places: Vec<Place>) -> Result<Vec<Listed>, PlanError> {
+    let mut found = Vec::with_capacity(places.len());
+    for place in places {
+        let meta = place.head().await?.ok_or_else(|| PlanError::NoInput {
+            input: place.location().to_string(),
+        })?;
+        let name = meta.location.filename().unwrap_or_default().to_owned();
+        found.push(listed(&place, meta, name));
+    }
+    Ok(found)
+}
+
 /// Objects that match a glob, listed from the last folder before its first special character.
 async fn matching(input: &Place, path: &str, literal: usize) -> Result<Vec<Listed>, PlanError> {
     let pattern = Pattern::new(path).map_err(|source| PlanError::Pattern {

@@ -14,17 +14,17 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::page_index::PageIndexBuilder;
-use parquet::file::metadata::{
-    ColumnChunkMask, ColumnChunkMetaData, OffsetIndexBuilder, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
-};
+use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, ParquetMetaData};
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use tokio::runtime::Handle;
 
-use super::footers::{Fetch, from_storage};
-use super::{InputFile, PlanError};
-use crate::storage::Place;
+use super::damage::{Damage, reading};
+use super::footers::from_storage;
+use super::{InputFile, PlanError, chunks, page_index};
+use crate::guard::guarded;
+use crate::storage::{Place, StorageError};
 
 /// Bytes read around a page header: headers are about 50 bytes, or a few hundred with statistics of strings.
 const WINDOW_BYTES: u64 = 4 * 1024;
@@ -32,69 +32,76 @@ const WINDOW_BYTES: u64 = 4 * 1024;
 /// Column chunks walked at a time.
 const CONCURRENT: usize = 16;
 
-/// Locates the pages of row groups that are larger than a chunk.
-pub(super) async fn locate(files: &mut [InputFile], chunk_rows: usize) -> Result<(), PlanError> {
+/// Locates the pages of row groups that are larger than a chunk. With `strict` damage found on the way is an error; else the row group
+/// stays whole, and whoever decodes it will see.
+pub(super) async fn locate(files: &mut [InputFile], chunk_rows: usize, strict: bool) -> Result<(), PlanError> {
     for file in files {
         let groups = file.row_groups();
         let large: Vec<_> = (0..groups)
-            .filter(|&group| file.row_group_rows(group) > chunk_rows + chunk_rows / 2)
+            .filter(|&group| {
+                let rows = chunks::rows_of_chunk(file, group, chunk_rows);
+                file.row_group_rows(group) > rows + rows / 2
+            })
             .collect();
         file.divisible = vec![false; groups];
         if large.is_empty() {
             continue;
         }
-        let schema = file.metadata.parquet_schema();
-        let leaves: Vec<_> = (0..schema.num_columns())
-            .filter(|&leaf| file.projection.leaf_included(leaf))
-            .collect();
-        let located = with_locations(file, &large, &leaves).await?;
-        for &group in &large {
-            let index = located.page_index_for_row_group(group);
-            file.divisible[group] = leaves.iter().all(|&leaf| index.offset_index(leaf).is_some());
+        match located(file, &large).await? {
+            Ok(metadata) => file.metadata = metadata,
+            Err(damage) if strict => {
+                return Err(PlanError::Damaged {
+                    file: file.name.clone(),
+                    damage,
+                });
+            }
+            Err(_) => continue,
         }
-        let options = ArrowReaderOptions::new().with_schema(Arc::clone(file.metadata.schema()));
-        file.metadata =
-            ArrowReaderMetadata::try_new(Arc::new(located), options).map_err(|source| damaged(file, source))?;
+        let index = file.metadata.metadata();
+        for &group in &large {
+            let index = index.page_index_for_row_group(group);
+            let located = file.leaves().all(|leaf| index.offset_index(leaf).is_some());
+            file.divisible[group] = located;
+        }
     }
     Ok(())
 }
 
-fn damaged(file: &InputFile, source: ParquetError) -> PlanError {
-    PlanError::Footer {
-        file: file.name.clone(),
-        source,
+/// The file's metadata with the page locations of the columns that are read, in some row groups.
+async fn located(file: &InputFile, groups: &[usize]) -> Result<Result<ArrowReaderMetadata, Damage>, StorageError> {
+    let metadata = ParquetMetaData::clone(file.metadata.metadata());
+    let leaves: Vec<_> = file.leaves().collect();
+    let found = match page_index::stored(file, groups, &leaves).await? {
+        Some(found) => Ok(found),
+        None => walk(file, &metadata, groups, &leaves).await?,
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let mut index = PageIndexBuilder::new(metadata.num_row_groups(), file.metadata.parquet_schema().num_columns());
+    for (group, leaf, pages) in found {
+        if let Some(pages) = pages {
+            index.put_offset_index(pages, group, leaf);
+        }
     }
+    let builder = metadata.into_builder().set_page_index(Some(Arc::new(index.build())));
+    let options = ArrowReaderOptions::new().with_schema(Arc::clone(file.metadata.schema()));
+    Ok(reading(|| {
+        ArrowReaderMetadata::try_new(Arc::new(builder.build()), options)
+    }))
 }
 
-/// The file's metadata with the page locations of some columns of some row groups.
-async fn with_locations(file: &InputFile, groups: &[usize], leaves: &[usize]) -> Result<ParquetMetaData, PlanError> {
-    let metadata = ParquetMetaData::clone(file.metadata.metadata());
-    let stored = groups.iter().all(|&group| {
-        let columns = metadata.row_group(group).columns();
-        leaves.iter().all(|&leaf| columns[leaf].offset_index_offset().is_some())
-    });
-    if stored {
-        let fetch = Fetch {
-            place: &file.place,
-            etag: file.etag.as_deref(),
-        };
-        let mask = ColumnChunkMask::row_groups_and_columns(groups.iter().copied(), leaves.iter().copied());
-        let mut reader = ParquetMetaDataReader::new_with_metadata(metadata)
-            .with_offset_index_policy(PageIndexPolicy::Optional)
-            .with_offset_index_mask(mask);
-        let loaded = reader.load_page_index(fetch).await.and_then(|()| reader.finish());
-        return loaded.map_err(|source| from_storage(source, |source| damaged(file, source)));
-    }
-    walk(file, metadata, groups, leaves).await
-}
+/// Row group, column, and where its pages lie, if they say so.
+pub(super) type Located = (usize, usize, Option<OffsetIndexMetaData>);
 
 /// Walks the page headers of each column chunk, several at a time.
 async fn walk(
     file: &InputFile,
-    metadata: ParquetMetaData,
+    metadata: &ParquetMetaData,
     groups: &[usize],
     leaves: &[usize],
-) -> Result<ParquetMetaData, PlanError> {
+) -> Result<Result<Vec<Located>, Damage>, StorageError> {
     let descriptor = metadata.file_metadata().schema_descr_ptr();
     let handle = Handle::current();
     let work = groups
@@ -116,23 +123,18 @@ async fn walk(
         };
         async move {
             // The page reader is synchronous, so it gets a thread on which it may wait for the store.
-            let walked = tokio::task::spawn_blocking(move || pages_of(source, &chunk, rows, flat)).await;
-            let pages = walked
-                .map_err(|error| ParquetError::External(Box::new(error)))
-                .flatten();
+            let work = move || guarded(|| pages_of(source, &chunk, rows, flat));
+            let walked = tokio::task::spawn_blocking(work).await;
+            let walked = walked.map_err(|error| ParquetError::External(Box::new(error)))?;
+            let pages = walked.map_err(|panic| ParquetError::External(Box::new(panic)))?;
             pages.map(|pages| (group, leaf, pages))
         }
     });
     let found: Result<Vec<_>, _> = stream::iter(walks).buffer_unordered(CONCURRENT).try_collect().await;
-    let found = found.map_err(|source| from_storage(source, |source| damaged(file, source)))?;
-    let mut index = PageIndexBuilder::new(metadata.num_row_groups(), descriptor.num_columns());
-    for (group, leaf, pages) in found {
-        if let Some(pages) = pages {
-            index.put_offset_index(pages, group, leaf);
-        }
+    match found {
+        Ok(found) => Ok(Ok(found)),
+        Err(source) => from_storage(source),
     }
-    let builder = metadata.into_builder().set_page_index(Some(Arc::new(index.build())));
-    Ok(builder.build())
 }
 
 /// Page locations of one column chunk; `None` when its pages do not state their rows.
@@ -161,11 +163,12 @@ fn pages_of(
     for (page, &(offset, rows)) in starts.iter().enumerate() {
         let end = starts.get(page + 1).map_or(start + length, |&(next, _)| next);
         let wide = |value: u64| i64::try_from(value).map_err(|error| ParquetError::External(Box::new(error)));
-        let size = i32::try_from(end - offset).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let size =
+            i32::try_from(end.saturating_sub(offset)).map_err(|error| ParquetError::External(Box::new(error)))?;
         index.append_row_count(wide(rows as u64)?);
         index.append_offset_and_size(wide(offset)?, size);
     }
-    let stated: usize = starts.iter().map(|&(_, rows)| rows).sum();
+    let stated = starts.iter().fold(0, |sum: usize, &(_, rows)| sum.saturating_add(rows));
     Ok((stated == rows).then(|| index.build()))
 }
 

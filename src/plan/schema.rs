@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use super::accepts::{accepts, expected};
 use super::column_type::{self, Reach};
 use super::footers::Footer;
-use super::{Columns, PlanError};
+use super::{Columns, PlanError, nulls};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
 use crate::validate::Job;
@@ -27,16 +27,54 @@ pub struct Mismatch {
     pub expected: String,
     /// What the file has.
     pub found: String,
+    /// The rule that decided.
+    pub rule: Rule,
     /// What to do, where that is known.
     pub hint: Option<String>,
+}
+
+/// Rules by which a file's columns are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Each column that is asked for is there, and is never filled in.
+    Missing,
+    /// Names are compared by case.
+    Case,
+    /// A name stands once in a file.
+    Duplicate,
+    /// Values are taken as they are or widened; what would lose something needs a cast in the contract.
+    Narrowing,
+    /// Lists are of the contract's width and of numbers.
+    List,
+    /// Derived columns are expressions over the file's columns.
+    Derived,
+    /// All files of a date give one type to a column.
+    Files,
+    /// A null is bad where nothing can stand for it.
+    Nulls,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing column",
+            Self::Case => "other case",
+            Self::Duplicate => "duplicate column",
+            Self::Narrowing => "narrowing",
+            Self::List => "list",
+            Self::Derived => "derived column",
+            Self::Files => "files differ",
+            Self::Nulls => "nulls",
+        })
+    }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}`: column `{}`: expected {}, found {}",
-            self.file, self.column, self.expected, self.found
+            "`{}`: column `{}`: expected {}, found {} [{}]",
+            self.file, self.column, self.expected, self.found, self.rule
         )?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
@@ -72,13 +110,16 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
         check.file(footer);
     }
     let columns = check.columns(footers);
-    if check.mismatches.is_empty() {
-        Ok(columns)
-    } else {
-        Err(PlanError::Schema {
-            mismatches: check.mismatches,
-        })
+    let nulls = nulls::intolerable(job, preprocessor, footers);
+    if !check.mismatches.is_empty() {
+        let mut mismatches = check.mismatches;
+        mismatches.extend(nulls);
+        return Err(PlanError::Schema { mismatches });
     }
+    if !nulls.is_empty() {
+        return Err(PlanError::Nulls { mismatches: nulls });
+    }
+    Ok(columns)
 }
 
 struct Check<'a> {
@@ -119,6 +160,10 @@ impl Check<'_> {
                             column: name.to_owned(),
                             expected: expected(feature),
                             found: field.data_type().to_string(),
+                            rule: match feature {
+                                Feature::Vector(_) => Rule::List,
+                                _ => Rule::Narrowing,
+                            },
                             hint,
                         });
                     }
@@ -148,6 +193,7 @@ impl Check<'_> {
                     column: error.column().to_owned(),
                     expected: "an expression that fits the columns".to_owned(),
                     found: error.to_string(),
+                    rule: Rule::Derived,
                     hint: None,
                 });
                 Vec::new()
@@ -166,6 +212,11 @@ impl Check<'_> {
             column: name.to_owned(),
             expected: expected.to_owned(),
             found: "no such column".to_owned(),
+            rule: if other_case.is_some() {
+                Rule::Case
+            } else {
+                Rule::Missing
+            },
             hint: other_case.map(|field| format!("there is `{}`; names are compared by case", field.name())),
         });
     }
@@ -179,6 +230,7 @@ impl Check<'_> {
                     column: field.name().clone(),
                     expected: "one column of that name".to_owned(),
                     found: "two".to_owned(),
+                    rule: Rule::Duplicate,
                     hint: None,
                 });
             }
@@ -232,6 +284,7 @@ impl Check<'_> {
                     column: name.to_owned(),
                     expected: format!("{kind} as in `{}`", first.file.name),
                     found: field.data_type().to_string(),
+                    rule: Rule::Files,
                     hint: None,
                 });
                 return None;

@@ -62,14 +62,14 @@ impl Encoder {
         };
         match self {
             Self::Numeric(numeric, Precision::Single) => {
-                let values = number(column, numeric.cast, &DataType::Float32).map_err(failed)?;
+                let values = number(column, numeric.cast, &DataType::Float32, &STRICT).map_err(failed)?;
                 Ok(Column::Single(
                     values.as_primitive::<Float32Type>().clone(),
                     numeric.clone(),
                 ))
             }
             Self::Numeric(numeric, Precision::Double) => {
-                let values = number(column, numeric.cast, &DataType::Float64).map_err(failed)?;
+                let values = number(column, numeric.cast, &DataType::Float64, &STRICT).map_err(failed)?;
                 Ok(Column::Double(
                     values.as_primitive::<Float64Type>().clone(),
                     numeric.clone(),
@@ -79,13 +79,48 @@ impl Encoder {
             Self::Text(tokens) => tokens.cut(name, column),
             Self::Vector(dtype) => {
                 let (values, width) = elements(column);
-                plain(&values, *dtype)
+                plain(&values, *dtype, &STRICT)
                     .map(|values| Column::Plain(values, width))
                     .map_err(failed)
             }
-            Self::Raw(dtype) => plain(column, *dtype)
+            Self::Raw(dtype) => plain(column, *dtype, &STRICT)
                 .map(|values| Column::Plain(values, 1))
                 .map_err(failed),
+        }
+    }
+}
+
+impl Encoder {
+    /// Rows whose value does not fit the type in which the model takes it.
+    pub(super) fn overflowing(&self, column: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
+        let (values, width, cast) = match self {
+            Self::Numeric(numeric, Precision::Single) => {
+                let cast = number(column, numeric.cast, &DataType::Float32, &LENIENT)?;
+                (Arc::clone(column), 1, cast)
+            }
+            Self::Numeric(numeric, Precision::Double) => {
+                let cast = number(column, numeric.cast, &DataType::Float64, &LENIENT)?;
+                (Arc::clone(column), 1, cast)
+            }
+            Self::Vector(dtype) => {
+                let (values, width) = elements(column);
+                let cast = plain(&values, *dtype, &LENIENT)?;
+                (values, width, cast)
+            }
+            Self::Raw(dtype) => (Arc::clone(column), 1, plain(column, *dtype, &LENIENT)?),
+            Self::Categorical(_) | Self::Text(_) => return Ok(Vec::new()),
+        };
+        let positions = (0..values.len()).filter(|&position| values.is_valid(position) && cast.is_null(position));
+        let mut rows: Vec<_> = positions.map(|position| position / width.max(1)).collect();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// Rows whose category is not in the vocabulary; a null is none.
+    pub(super) fn unknown(&self, column: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
+        match self {
+            Self::Categorical(lookup) => lookup.unknown(column),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -132,26 +167,32 @@ const STRICT: CastOptions = CastOptions {
     format_options: arrow::util::display::FormatOptions::new(),
 };
 
-fn number(column: &ArrayRef, cast: Option<Cast>, to: &DataType) -> Result<ArrayRef, ArrowError> {
+/// Overflow becomes a null, which is how the rows are found that overflow.
+const LENIENT: CastOptions = CastOptions {
+    safe: true,
+    format_options: arrow::util::display::FormatOptions::new(),
+};
+
+fn number(column: &ArrayRef, cast: Option<Cast>, to: &DataType, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
     match cast {
         Some(Cast::EpochSeconds) => {
-            let seconds: Float64Array = unary(&micros(column)?, |stamp| as_double(stamp) / 1e6);
-            cast_with_options(&seconds, to, &STRICT)
+            let seconds: Float64Array = unary(&micros(column, options)?, |stamp| as_double(stamp) / 1e6);
+            cast_with_options(&seconds, to, options)
         }
         Some(Cast::EpochMillis) => {
-            let millis: Float64Array = unary(&micros(column)?, |stamp| as_double(stamp) / 1e3);
-            cast_with_options(&millis, to, &STRICT)
+            let millis: Float64Array = unary(&micros(column, options)?, |stamp| as_double(stamp) / 1e3);
+            cast_with_options(&millis, to, options)
         }
         Some(Cast::EpochDays) => {
-            let days: Int64Array = unary(&micros(column)?, |stamp| stamp.div_euclid(DAY_MICROS));
-            cast_with_options(&days, to, &STRICT)
+            let days: Int64Array = unary(&micros(column, options)?, |stamp| stamp.div_euclid(DAY_MICROS));
+            cast_with_options(&days, to, options)
         }
         // A decimal goes through float64, the nearest float there is.
         Some(Cast::Float) => {
-            let double = cast_with_options(column, &DataType::Float64, &STRICT)?;
-            cast_with_options(&double, to, &STRICT)
+            let double = cast_with_options(column, &DataType::Float64, options)?;
+            cast_with_options(&double, to, options)
         }
-        None => cast_with_options(column, to, &STRICT),
+        None => cast_with_options(column, to, options),
     }
 }
 
@@ -159,9 +200,9 @@ fn number(column: &ArrayRef, cast: Option<Cast>, to: &DataType) -> Result<ArrayR
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Microseconds since 1970-01-01 UTC, whatever zone the column is shown in.
-fn micros(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
+fn micros(column: &ArrayRef, options: &CastOptions) -> Result<Int64Array, ArrowError> {
     if let DataType::Timestamp(TimeUnit::Nanosecond, _) = column.data_type() {
-        let nanos = cast_with_options(column, &DataType::Int64, &STRICT)?;
+        let nanos = cast_with_options(column, &DataType::Int64, options)?;
         // Downwards also before 1970, where a cast would round up and into the next day.
         return Ok(unary(nanos.as_primitive::<Int64Type>(), |stamp| {
             stamp.div_euclid(1_000)
@@ -171,8 +212,8 @@ fn micros(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     };
-    let stamps = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, zone), &STRICT)?;
-    let stamps = cast_with_options(&stamps, &DataType::Int64, &STRICT)?;
+    let stamps = cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, zone), options)?;
+    let stamps = cast_with_options(&stamps, &DataType::Int64, options)?;
     Ok(stamps.as_primitive::<Int64Type>().clone())
 }
 
@@ -208,19 +249,19 @@ fn elements(column: &ArrayRef) -> (ArrayRef, usize) {
 }
 
 /// The values in the type in which the tensor's host memory holds them.
-fn plain(values: &ArrayRef, dtype: TensorType) -> Result<ArrayRef, ArrowError> {
+fn plain(values: &ArrayRef, dtype: TensorType, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
     let target = dtype.host().arrow().unwrap_or(DataType::Float32);
     if values.data_type() == &DataType::Null {
         return Ok(new_null_array(&target, values.len()));
     }
     // Times are handed over as numbers, in one unit whatever the file's writer chose.
     let values: ArrayRef = match values.data_type() {
-        DataType::Timestamp(..) => Arc::new(micros(values)?),
+        DataType::Timestamp(..) => Arc::new(micros(values, options)?),
         DataType::Date32 | DataType::Date64 => {
-            let days = cast_with_options(values, &DataType::Date32, &STRICT)?;
-            cast_with_options(&days, &DataType::Int32, &STRICT)?
+            let days = cast_with_options(values, &DataType::Date32, options)?;
+            cast_with_options(&days, &DataType::Int32, options)?
         }
         _ => values.clone(),
     };
-    cast_with_options(&values, &target, &STRICT)
+    cast_with_options(&values, &target, options)
 }

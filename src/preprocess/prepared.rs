@@ -131,6 +131,11 @@ impl Prepared {
         }
     }
 
+    /// The row of the input that stands at a place among the prepared rows.
+    pub fn place(&self, row: usize) -> usize {
+        self.order.as_ref().map_or(row, |order| order.value(row) as usize)
+    }
+
     /// Brings the values of an output, `width` a row, back to the order of the input.
     pub fn restore(&self, output: &ArrayRef, width: usize) -> Result<ArrayRef, ArrowError> {
         let Some(order) = &self.order else {

@@ -2,12 +2,15 @@
 //!
 //! Looks at the columns once, before anything is computed from them, and at the model's results once. What is not bad is not touched.
 
+mod lists;
+mod numbers;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
-use arrow::buffer::NullBuffer;
-use arrow::compute::{cast, filter_record_batch, min, nullif};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{cast, filter_record_batch, nullif};
+use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
 use crate::batch::{BadRow, FeatureBatch};
@@ -23,17 +26,18 @@ pub struct Screened {
     pub bad: Vec<BadRow>,
 }
 
-/// Screens the key and feature columns of a chunk.
+/// Screens the key and feature columns of a chunk, of which some rows are known to be bad.
 pub fn features(
     batch: FeatureBatch,
     keys: &[String],
     contract: &Contract,
     actions: RowActions,
+    known: Vec<BadRow>,
 ) -> Result<Screened, ArrowError> {
     let mut screen = Screen {
         actions,
         columns: batch.columns.columns().to_vec(),
-        bad: Vec::new(),
+        bad: batch.bad_from_the_start(),
     };
     let schema = batch.columns.schema();
     for key in keys {
@@ -43,10 +47,11 @@ pub fn features(
     }
     for feature in &contract.features {
         if let Ok(index) = schema.index_of(feature.name()) {
-            screen.feature(index, feature)?;
+            screen.feature(index, feature, contract.greatest(feature))?;
         }
     }
     let columns = RecordBatch::try_new(schema, screen.columns)?;
+    screen.bad.extend(known);
     let bad = once(screen.bad);
     Ok(Screened {
         batch: FeatureBatch {
@@ -59,25 +64,17 @@ pub fn features(
 
 /// Rows whose results are not finite; `width` values a row.
 pub fn results(values: &ArrayRef, width: usize, output: &str) -> Vec<BadRow> {
-    let mut bad = Vec::new();
-    let mut note = |position: usize| {
-        bad.push(BadRow {
-            row: position / width.max(1),
-            reason: Reason::NonfiniteOutput,
-            column: output.to_owned(),
-        });
-    };
-    match values.data_type() {
-        DataType::Float16 => positions::<Float16Type>(values, |value| !value.is_finite(), &mut note),
-        DataType::Float32 => positions::<Float32Type>(values, |value| !value.is_finite(), &mut note),
-        DataType::Float64 => positions::<Float64Type>(values, |value| !value.is_finite(), &mut note),
-        _ => {}
-    }
-    once(bad)
+    let rows = numbers::not_finite(values)
+        .into_iter()
+        .map(|position| position / width.max(1));
+    once(
+        rows.map(|row| BadRow::new(row, Reason::NonfiniteOutput, output))
+            .collect(),
+    )
 }
 
 /// Each row once, in order, with the first of its reasons.
-fn once(mut bad: Vec<BadRow>) -> Vec<BadRow> {
+pub fn once(mut bad: Vec<BadRow>) -> Vec<BadRow> {
     bad.sort_by_key(|bad| bad.row);
     bad.dedup_by_key(|bad| bad.row);
     bad
@@ -100,6 +97,21 @@ pub fn kept(rows: usize, bad: &[BadRow]) -> BooleanArray {
     BooleanArray::from(keep)
 }
 
+/// The columns with nulls in the place of some values.
+pub fn nulled(columns: &RecordBatch, bad: &[BadRow]) -> Result<RecordBatch, ArrowError> {
+    let schema = columns.schema();
+    let mut arrays = columns.columns().to_vec();
+    for (index, field) in schema.fields().iter().enumerate() {
+        let of_column = bad.iter().filter(|bad| bad.column == *field.name());
+        let mut gone = vec![false; columns.num_rows()];
+        of_column.for_each(|bad| gone[bad.row] = true);
+        if gone.contains(&true) {
+            arrays[index] = nullif(&arrays[index], &BooleanArray::from(gone))?;
+        }
+    }
+    RecordBatch::try_new(schema, arrays)
+}
+
 struct Screen {
     actions: RowActions,
     columns: Vec<ArrayRef>,
@@ -107,91 +119,84 @@ struct Screen {
 }
 
 impl Screen {
-    fn feature(&mut self, index: usize, feature: &Feature) -> Result<(), ArrowError> {
+    /// Screens the column of a feature whose tensors stay finite up to a magnitude.
+    fn feature(&mut self, index: usize, feature: &Feature, greatest: f64) -> Result<(), ArrowError> {
         let name = feature.name();
         match feature {
-            // A null is a value that is not in the vocabulary.
-            Feature::Categorical(_) => Ok(()),
-            Feature::Text(_) => {
-                self.required(index, name);
-                Ok(())
-            }
+            Feature::Categorical(_) | Feature::Text(_) => {}
             Feature::Numeric(numeric) => {
-                self.finite(index, name, true)?;
+                self.finite(index, name, greatest, true)?;
                 if numeric.log1p {
                     self.has_logarithm(index, name)?;
                 }
-                if numeric.impute.is_none() {
-                    self.required(index, name);
+                if let Some(range) = numeric.range {
+                    self.within(index, name, range, true)?;
                 }
-                Ok(())
             }
-            // There is no value that could stand for one that is handed over as it is.
-            Feature::Raw(_) => {
-                self.finite(index, name, false)?;
-                self.nulls(index, Reason::NullFeature, name);
-                Ok(())
+            Feature::Raw(raw) => {
+                self.finite(index, name, greatest, false)?;
+                if let Some(range) = raw.range {
+                    self.within(index, name, range, false)?;
+                }
             }
             Feature::Vector(vector) => {
-                self.list(index, vector.width, name);
-                Ok(())
+                let bad = lists::judge(&self.columns[index], vector.width, greatest, name);
+                self.bad.extend(bad);
             }
         }
-    }
-
-    fn required(&mut self, index: usize, name: &str) {
-        if self.actions.null_feature != Action::Impute {
+        if !feature.takes_nulls(self.actions.null_feature == Action::Impute) {
             self.nulls(index, Reason::NullFeature, name);
         }
+        Ok(())
     }
 
     fn nulls(&mut self, index: usize, reason: Reason, name: &str) {
         let nulls = self.columns[index].logical_nulls();
         if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
             let rows = (0..nulls.len()).filter(|&row| nulls.is_null(row));
-            self.bad.extend(rows.map(|row| bad(row, reason, name)));
+            self.bad.extend(rows.map(|row| BadRow::new(row, reason, name)));
         }
     }
 
-    fn finite(&mut self, index: usize, name: &str, imputable: bool) -> Result<(), ArrowError> {
-        match self.columns[index].data_type() {
-            DataType::Float16 => self.finite_floats::<Float16Type>(index, name, imputable),
-            DataType::Float32 => self.finite_floats::<Float32Type>(index, name, imputable),
-            DataType::Float64 => self.finite_floats::<Float64Type>(index, name, imputable),
-            _ => Ok(()),
-        }
-    }
-
-    fn finite_floats<T: ArrowPrimitiveType>(
-        &mut self,
-        index: usize,
-        name: &str,
-        imputable: bool,
-    ) -> Result<(), ArrowError>
-    where
-        T::Native: Float,
-    {
+    fn finite(&mut self, index: usize, name: &str, greatest: f64, imputable: bool) -> Result<(), ArrowError> {
         let column = Arc::clone(&self.columns[index]);
-        let values = column.as_primitive::<T>().values();
-        // The common case is that all are finite, and that is told without a branch a value.
-        if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
-            return Ok(());
+        match numbers::beyond(&column, greatest) {
+            // The common case is that none is, and that is told without a branch a value.
+            None => Ok(()),
+            Some(fault) => self.judge(index, name, imputable, fault),
         }
-        self.judge(index, name, imputable, |row| not_finite(values[row]))
     }
 
     /// Refuses what has no finite `ln(1 + x)`.
     fn has_logarithm(&mut self, index: usize, name: &str) -> Result<(), ArrowError> {
-        let values = cast(&self.columns[index], &DataType::Float64)?;
-        let values = values.as_primitive::<Float64Type>();
-        if min(values).is_none_or(|least| least > -1.0) {
+        let values = self.doubles(index)?;
+        if values.iter().all(|&value| value > -1.0) {
             return Ok(());
         }
-        self.judge(index, name, true, |row| match values.value(row) {
+        self.judge(index, name, true, |row| match values[row] {
             value if value < -1.0 => Some(Reason::NanFeature),
             value if value <= -1.0 => Some(Reason::InfFeature),
             _ => None,
         })
+    }
+
+    /// Refuses what lies outside the contract's range.
+    fn within(&mut self, index: usize, name: &str, range: [f64; 2], imputable: bool) -> Result<(), ArrowError> {
+        let values = self.doubles(index)?;
+        let [least, greatest] = range;
+        let outside = |value: f64| value < least || value > greatest;
+        if !values.iter().any(|&value| outside(value)) {
+            return Ok(());
+        }
+        self.judge(index, name, imputable, |row| {
+            outside(values[row]).then_some(Reason::OutOfRange)
+        })
+    }
+
+    /// The column's values as doubles; what stands in the place of a null is not a value.
+    fn doubles(&self, index: usize) -> Result<ScalarBuffer<f64>, ArrowError> {
+        let values = cast(&self.columns[index], &DataType::Float64)?;
+        Ok(values.as_primitive::<Float64Type>().values().clone())
     }
 
     /// Notes the rows that have a reason, or puts a null in their place where the job says that nulls will be imputed.
@@ -211,142 +216,12 @@ impl Screen {
             if imputable && self.actions.action(reason) == Action::Impute {
                 *imputed = true;
             } else {
-                self.bad.push(bad(row, reason, name));
+                self.bad.push(BadRow::new(row, reason, name));
             }
         }
         if imputed.contains(&true) {
             self.columns[index] = nullif(&column, &BooleanArray::from(imputed))?;
         }
         Ok(())
-    }
-
-    fn list(&mut self, index: usize, width: usize, name: &str) {
-        self.nulls(index, Reason::NullFeature, name);
-        let column = Arc::clone(&self.columns[index]);
-        let lengths: Vec<usize> = match column.data_type() {
-            DataType::List(_) => column.as_list::<i32>().offsets().lengths().collect(),
-            DataType::LargeList(_) => column.as_list::<i64>().offsets().lengths().collect(),
-            _ => Vec::new(),
-        };
-        for (row, _) in lengths
-            .iter()
-            .enumerate()
-            .filter(|&(row, &length)| length != width && column.is_valid(row))
-        {
-            self.bad.push(bad(row, Reason::BadListLen, name));
-        }
-        for row in 0..column.len() {
-            if let Some(reason) = element_reason(&column, row) {
-                self.bad.push(bad(row, reason, name));
-            }
-        }
-    }
-}
-
-/// What is wrong with the elements of one list; `None` when nothing is, or when there is no list.
-fn element_reason(column: &ArrayRef, row: usize) -> Option<Reason> {
-    if column.is_null(row) {
-        return None;
-    }
-    let elements = match column.data_type() {
-        DataType::List(_) => column.as_list::<i32>().value(row),
-        DataType::LargeList(_) => column.as_list::<i64>().value(row),
-        DataType::FixedSizeList(..) => column.as_fixed_size_list().value(row),
-        _ => return None,
-    };
-    if elements
-        .nulls()
-        .is_some_and(|nulls: &NullBuffer| nulls.null_count() > 0)
-    {
-        return Some(Reason::NullFeature);
-    }
-    match elements.data_type() {
-        DataType::Float16 => worst(elements.as_primitive::<Float16Type>()),
-        DataType::Float32 => worst(elements.as_primitive::<Float32Type>()),
-        DataType::Float64 => worst(elements.as_primitive::<Float64Type>()),
-        _ => None,
-    }
-}
-
-fn not_finite<F: Float>(value: F) -> Option<Reason> {
-    if value.is_finite() {
-        None
-    } else if value.is_nan() {
-        Some(Reason::NanFeature)
-    } else {
-        Some(Reason::InfFeature)
-    }
-}
-
-fn worst<T: ArrowPrimitiveType>(elements: &PrimitiveArray<T>) -> Option<Reason>
-where
-    T::Native: Float,
-{
-    let values = elements.values();
-    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
-        None
-    } else if values.iter().any(|value| value.is_nan()) {
-        Some(Reason::NanFeature)
-    } else {
-        Some(Reason::InfFeature)
-    }
-}
-
-fn positions<T: ArrowPrimitiveType>(
-    values: &ArrayRef,
-    wrong: impl Fn(T::Native) -> bool,
-    note: &mut impl FnMut(usize),
-) {
-    let values = values.as_primitive::<T>().values();
-    if values.iter().fold(false, |any, &value| any | wrong(value)) {
-        (0..values.len())
-            .filter(|&position| wrong(values[position]))
-            .for_each(note);
-    }
-}
-
-fn bad(row: usize, reason: Reason, column: &str) -> BadRow {
-    BadRow {
-        row,
-        reason,
-        column: column.to_owned(),
-    }
-}
-
-/// What the float types have in common here.
-pub trait Float: Copy {
-    /// Neither infinite nor NaN, in a tensor either.
-    fn is_finite(self) -> bool;
-    /// Not a number.
-    fn is_nan(self) -> bool;
-}
-
-macro_rules! float {
-    ($native:ty) => {
-        impl Float for $native {
-            #[inline]
-            fn is_finite(self) -> bool {
-                <$native>::is_finite(self)
-            }
-            #[inline]
-            fn is_nan(self) -> bool {
-                <$native>::is_nan(self)
-            }
-        }
-    };
-}
-
-float!(f32);
-float!(half::f16);
-
-impl Float for f64 {
-    /// A value that no float32 holds would become infinite on its way into a tensor.
-    #[inline]
-    fn is_finite(self) -> bool {
-        self.abs() <= f64::from(f32::MAX)
-    }
-    #[inline]
-    fn is_nan(self) -> bool {
-        f64::is_nan(self)
     }
 }

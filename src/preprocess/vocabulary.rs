@@ -71,32 +71,42 @@ impl Lookup {
         self.positions(column).map(Codes::Rows)
     }
 
+    /// Rows whose value is not in the vocabulary; a null is none.
+    pub(super) fn unknown(&self, column: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
+        let (values, codes) = match column.as_dictionary_opt::<Int32Type>() {
+            Some(dictionary) => (dictionary.values(), Some(dictionary.keys().values())),
+            None => (column, None),
+        };
+        let known: Vec<bool> = self.found(values)?.iter().map(Option::is_some).collect();
+        let nulls = column.logical_nulls();
+        let is_known = |row: usize| match codes {
+            Some(codes) => usize::try_from(codes[row]).is_ok_and(|code| known[code]),
+            None => known[row],
+        };
+        let present = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
+        Ok((0..column.len())
+            .filter(present)
+            .filter(|&row| !is_known(row))
+            .collect())
+    }
+
     fn positions(&self, values: &ArrayRef) -> Result<Vec<i64>, ArrowError> {
+        let found = self.found(values)?.into_iter();
+        Ok(found.map(|position| position.unwrap_or(self.oov_index)).collect())
+    }
+
+    /// Positions of values in the vocabulary.
+    fn found(&self, values: &ArrayRef) -> Result<Vec<Option<i64>>, ArrowError> {
         match &self.table {
             Table::Strings(table) => {
                 let values = cast(values, &DataType::Utf8)?;
-                let found = values.as_string::<i32>().iter();
-                Ok(found
-                    .map(|value| {
-                        value
-                            .and_then(|value| table.get(value))
-                            .copied()
-                            .unwrap_or(self.oov_index)
-                    })
-                    .collect())
+                let values = values.as_string::<i32>().iter();
+                Ok(values.map(|value| table.get(value?).copied()).collect())
             }
             Table::Integers(table) => {
                 let values = cast(values, &DataType::Int64)?;
-                let found: &PrimitiveArray<Int64Type> = values.as_primitive();
-                Ok(found
-                    .iter()
-                    .map(|value| {
-                        value
-                            .and_then(|value| table.get(&value))
-                            .copied()
-                            .unwrap_or(self.oov_index)
-                    })
-                    .collect())
+                let values: &PrimitiveArray<Int64Type> = values.as_primitive();
+                Ok(values.iter().map(|value| table.get(&value?).copied()).collect())
             }
         }
     }

@@ -44,7 +44,11 @@ impl Standing {
         let folder = date.log();
         let log = async { Ok(Log::read(&folder).await?) };
         let name = file_name(0);
-        let (log, shown) = try_join(log, partition.look(&name)).await?;
+        let (mut log, shown) = try_join(log, partition.look(&name)).await?;
+        if shown.seq() > log.head() {
+            // It was published while the log was being read; or the log has lost its end, and will say the same again.
+            log = Log::read(&folder).await?;
+        }
         Ok(Self { log, shown })
     }
 
@@ -58,12 +62,28 @@ impl Standing {
         self.log.newest_commit().filter(|commit| commit.n > self.shown.seq())
     }
 
+    /// The newest commit that readers see, or have seen.
+    pub fn visible(&self) -> Option<&Commit> {
+        self.log.commits().rev().find(|commit| commit.n <= self.shown.seq())
+    }
+
     /// The visible commit that makes this run superfluous: the same plan is the last word, or the run's own intention is fulfilled.
     pub fn settled(&self, plan_id: &str, run_key: &str) -> Option<&Commit> {
         let newest = self.log.newest_commit()?;
-        let last_word = newest.n == self.log.head() && newest.plan_id == plan_id;
-        let fulfilled = last_word || newest.run_key == run_key;
+        let fulfilled = self.is_last_word(newest, plan_id) || newest.run_key == run_key;
         (fulfilled && self.shows(newest)).then_some(newest)
+    }
+
+    /// True when readers see a plan, and nobody has wanted another since.
+    pub fn is_published(&self, plan_id: &str) -> bool {
+        let newest = self.log.newest_commit();
+        newest.is_some_and(|newest| self.is_last_word(newest, plan_id) && self.shows(newest))
+    }
+
+    /// True when this commit is of that plan, and so is whatever was opened since.
+    fn is_last_word(&self, commit: &Commit, plan_id: &str) -> bool {
+        let mut since = self.log.since(commit.n);
+        commit.plan_id == plan_id && since.all(|entry| entry.is_some_and(|entry| entry.plan_id() == plan_id))
     }
 
     /// True when this intention was fulfilled and somebody has committed after it: it is old, and must not count as a new one.
@@ -80,7 +100,8 @@ impl Standing {
 }
 
 /// Puts the run into the order of writers, once for all processes of one intention: where one of them has committed already, the others go
-/// on with that. `lost` is the number of a commit that was found to be beyond that.
+/// on with that. `lost` is the number of a commit that was found to be beyond that. A place is of no use either when the record behind it
+/// cannot be read, and nothing that can says who came later.
 pub async fn open(
     date: &DateFolder,
     partition: &Partition,
@@ -91,6 +112,7 @@ pub async fn open(
         let standing = Standing::read(date, partition).await?;
         if let Some(open) = standing.log.opened_by(&wanted.run_key)
             && lost != Some(open.n + 1)
+            && !standing.log.is_damaged_behind(open.n)
         {
             return Ok(open.clone());
         }
@@ -150,6 +172,10 @@ pub async fn commit(
                     Some(newest) if newest.n >= slot && newest.plan_id == plan.plan_id => {
                         adopt(newest.clone(), assembled)
                     }
+                    _ if log.is_damaged_behind(opened.n) => Err(PublishError::Damaged {
+                        record: date.log().location().to_string(),
+                        slot,
+                    }),
                     _ => Err(PublishError::Superseded { slot }),
                 };
             }

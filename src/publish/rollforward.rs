@@ -22,7 +22,7 @@ pub async fn roll_forward(
         );
         return Ok(None);
     };
-    let assembled = match again(date, &plan, commit, spool).await {
+    let assembled = match again(date, &plan, Stamp::of_commit(commit), spool).await {
         Ok(assembled) => assembled.filter(|again| again.files.iter().map(|file| &file.data).eq(&commit.files)),
         // Records that contradict themselves are as good as lost.
         Err(PublishError::Rows { .. } | PublishError::Verify { .. } | PublishError::Assemble { .. }) => None,
@@ -44,15 +44,15 @@ pub async fn roll_forward(
     showing.show(date, partition, commit, assembled).await.map(Some)
 }
 
-/// The files of a commit, from its plan and parts; `None` when a part is gone.
-async fn again(
+/// The files of a plan, from its parts; `None` when one is gone.
+pub async fn again(
     date: &DateFolder,
     plan: &PlanRecord,
-    commit: &Commit,
+    stamp: Stamp,
     spool: &SpoolFolder,
 ) -> Result<Option<Assembled>, PublishError> {
     let checkpoint = Checkpoint::open(date, plan).await?;
-    let mut files = Spool::create(spool, plan, Stamp::of_commit(commit))?;
+    let mut files = Spool::create(spool, plan, stamp)?;
     for chunk in 0..plan.chunks.len() {
         let Some(part) = checkpoint.load(chunk).await? else {
             return Ok(None);

@@ -1,13 +1,12 @@
 //! Puts committed files in place, and stops short of replacing anything newer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tracing::debug;
-
+use super::pieces::abort_older;
 use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp, Standing};
-use crate::records::{Announcement, Commit, DateFolder, Log};
-use crate::storage::{Attempt, Condition, Place, StorageError, Upload};
+use crate::records::{Commit, DateFolder};
+use crate::storage::{Attempt, Condition};
 
 /// Pauses between tries at a file whose fate is unknown.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -34,8 +33,6 @@ pub struct Showing {
 pub enum Visible {
     /// The commit.
     Ours {
-        /// `ETag` of each file, in a bucket.
-        etags: Vec<Option<String>>,
         /// Number of the publication that was there before; `None` when there was none, or the commit was visible already.
         replaced: Option<u64>,
     },
@@ -77,19 +74,17 @@ impl Showing {
     ) -> Result<Visible, PublishError> {
         let before = partition.look(&super::file_name(0)).await?;
         let replaced = Some(before.seq()).filter(|seq| *seq != 0 && *seq < commit.n);
-        let visible = if partition.place().local().is_some() {
+        let newer = if partition.place().local().is_some() {
             Self::show_locally(partition, commit, assembled, before)?
         } else {
             self.show_in_bucket(date, partition, commit, &assembled, &before)
                 .await?
         };
-        if matches!(visible, Seen::Ours(_)) {
-            self.mark(partition, commit).await?;
+        if let Some(stamp) = newer {
+            return Ok(Visible::Newer(stamp));
         }
-        Ok(match visible {
-            Seen::Newer(stamp) => Visible::Newer(stamp),
-            Seen::Ours(etags) => Visible::Ours { etags, replaced },
-        })
+        self.mark(partition, commit).await?;
+        Ok(Visible::Ours { replaced })
     }
 
     /// Marks a whole version. Where files are replaced one after the other, a process that slept must not mark the middle of a later
@@ -109,26 +104,26 @@ impl Showing {
         Ok(())
     }
 
+    /// Renames the files to their places; the stamp of what is newer, if that is there.
     fn show_locally(
         partition: &Partition,
         commit: &Commit,
         assembled: Assembled,
         before: Shown,
-    ) -> Result<Seen, PublishError> {
-        let files = assembled.files.len();
+    ) -> Result<Option<Stamp>, PublishError> {
         match before {
             Shown::Ours(stamp, _) if stamp == Stamp::of_commit(commit) => {}
             Shown::Ours(stamp, _) if stamp.seq == commit.n => return Err(PublishError::Decided { seq: stamp.seq }),
-            Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(Seen::Newer(stamp)),
+            Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(Some(stamp)),
             shown => {
                 partition.condition(&super::file_name(0), &shown)?;
                 partition.rename(assembled.files)?;
             }
         }
-        Ok(Seen::Ours(vec![None; files]))
+        Ok(None)
     }
 
-    /// The first file comes last: it is the one that is looked at, so it says that the others are there.
+    /// Puts the files in place, or says what is newer. The first file comes last: it is the one that is looked at, so it says that the others are there.
     async fn show_in_bucket(
         &self,
         date: &DateFolder,
@@ -136,7 +131,7 @@ impl Showing {
         commit: &Commit,
         assembled: &Assembled,
         before: &Shown,
-    ) -> Result<Seen, PublishError> {
+    ) -> Result<Option<Stamp>, PublishError> {
         if self.fences.announced {
             abort_older(date, partition, commit).await?;
         }
@@ -147,22 +142,21 @@ impl Showing {
         if stepwise && before.seq() < commit.n {
             partition.unmark().await?;
         }
-        let mut etags = VecDeque::with_capacity(assembled.files.len());
         for (number, file) in assembled.files.iter().enumerate().rev() {
             if number == 0 {
                 for name in &surplus {
                     remove_older(partition, name, commit).await?;
                 }
             }
-            match self.show_file(date, partition, commit, file, &assembled.stamp).await? {
-                FileSeen::Ours(etag) => etags.push_front(Some(etag)),
-                FileSeen::Newer(stamp) => return Ok(Seen::Newer(stamp)),
+            let newer = self.show_file(date, partition, commit, file, &assembled.stamp).await?;
+            if newer.is_some() {
+                return Ok(newer);
             }
         }
-        Ok(Seen::Ours(etags.into()))
+        Ok(None)
     }
 
-    /// Puts one file in place; only a look says whether it is there.
+    /// Puts one file in place; only a look says whether it is there. The stamp of what is newer, if that is.
     async fn show_file(
         &self,
         date: &DateFolder,
@@ -170,19 +164,19 @@ impl Showing {
         commit: &Commit,
         file: &Spooled,
         stamp: &Stamp,
-    ) -> Result<FileSeen, PublishError> {
+    ) -> Result<Option<Stamp>, PublishError> {
         let clock = partition.place().clock();
         let mut pause = PAUSE;
         let mut tries = 0;
         loop {
             let shown = partition.look(&file.data.name).await?;
             match &shown {
-                Shown::Ours(shown, version) if shown == stamp => return Ok(FileSeen::Ours(version.etag().to_owned())),
+                Shown::Ours(shown, _) if shown == stamp => return Ok(None),
                 // Another log has given out the same number: this state was copied, or deleted while it was in use.
                 Shown::Ours(shown, _) if shown.seq == commit.n => {
                     return Err(PublishError::Decided { seq: commit.n });
                 }
-                Shown::Ours(shown, _) if shown.seq > commit.n => return Ok(FileSeen::Newer(shown.clone())),
+                Shown::Ours(shown, _) if shown.seq > commit.n => return Ok(Some(shown.clone())),
                 _ => {}
             }
             let condition = partition.condition(&file.data.name, &shown)?;
@@ -207,70 +201,6 @@ impl Showing {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-
-    /// An upload in pieces cannot be made on a condition. So it is announced first, and the log looked at after that: of two writers that
-    /// announce before they look, at least one sees the other.
-    async fn put_in_pieces(
-        &self,
-        date: &DateFolder,
-        partition: &Partition,
-        commit: &Commit,
-        file: &Spooled,
-        stamp: &Stamp,
-    ) -> Result<Attempt, PublishError> {
-        let place = partition.file(&file.data.name);
-        let upload = place
-            .begin_upload(&stamp.metadata(partition.owner(), &file.data.sha256))
-            .await?;
-        if self.fences.announced {
-            let announcement = Announcement {
-                seq: commit.n,
-                nonce: stamp.nonce.clone(),
-                name: file.data.name.clone(),
-                upload_id: upload.id.clone(),
-            };
-            announcement.make(date).await?;
-            let log = Log::read(&date.log()).await?;
-            if let Some(newest) = log.newest_commit().filter(|newest| newest.n > commit.n) {
-                place.abort_upload(&upload).await?;
-                return Err(if newest.plan_id == commit.plan_id {
-                    PublishError::Decided { seq: newest.n }
-                } else {
-                    PublishError::Superseded { slot: commit.n }
-                });
-            }
-            abort_older(date, partition, commit).await?;
-        }
-        let pieces = match place.send_pieces(&upload, &file.content()?).await {
-            Ok(pieces) => pieces,
-            Err(error) => {
-                drop_upload(&place, &upload).await;
-                return transient(error);
-            }
-        };
-        if partition.look(&file.data.name).await?.seq() >= commit.n {
-            drop_upload(&place, &upload).await;
-            return Ok(Attempt::Done);
-        }
-        Ok(place.complete_upload(&upload, pieces).await?)
-    }
-}
-
-/// Pieces may be sent again, unless the store will never take them.
-fn transient(error: StorageError) -> Result<Attempt, PublishError> {
-    use crate::error::Seam;
-    use crate::exit::ExitCode;
-    match error.exit() {
-        ExitCode::StorageTransient | ExitCode::InputNotReady => Ok(Attempt::Unsure(error)),
-        _ => Err(error.into()),
-    }
-}
-
-/// What cannot be dropped now runs out by the bucket's own rules, or is dropped by the next writer.
-async fn drop_upload(place: &Place, upload: &Upload) {
-    if let Err(error) = place.abort_upload(upload).await {
-        debug!(%error, "an upload could not be dropped");
-    }
 }
 
 /// True when every file of a commit is what readers see.
@@ -293,28 +223,4 @@ async fn remove_older(partition: &Partition, name: &str, commit: &Commit) -> Res
         partition.remove(name).await?;
     }
     Ok(())
-}
-
-/// Drops every upload that was announced for an earlier commit, so that none of them can come to its end any more.
-async fn abort_older(date: &DateFolder, partition: &Partition, commit: &Commit) -> Result<(), PublishError> {
-    for (record, announcement) in Announcement::all(date).await? {
-        if announcement.seq < commit.n {
-            let upload = Upload {
-                id: announcement.upload_id,
-            };
-            partition.file(&announcement.name).abort_upload(&upload).await?;
-            record.remove().await?;
-        }
-    }
-    Ok(())
-}
-
-enum Seen {
-    Ours(Vec<Option<String>>),
-    Newer(Stamp),
-}
-
-enum FileSeen {
-    Ours(String),
-    Newer(Stamp),
 }

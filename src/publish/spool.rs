@@ -15,12 +15,12 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::{PublishError, Stamp};
 use crate::batch::Part;
 use crate::digest::hex;
 use crate::failpoint;
+use crate::nonce::nonce;
 use crate::output;
 use crate::records::{DataFile, PlanRecord};
 use crate::storage::NO_FOLLOW;
@@ -274,6 +274,15 @@ impl Spooled {
         let failed = |source| disk("rename the finished file to", path, source);
         let name = path.to_string_lossy();
         failpoint::before("rename", &name).map_err(failed)?;
+        // It has a name, so that somebody else may have come by it since it was checked.
+        let found = self.file.file.metadata().map_err(failed)?.len();
+        if found != self.data.size {
+            return Err(PublishError::Changed {
+                path: self.file.path.display().to_string(),
+                expected: self.data.size,
+                found,
+            });
+        }
         fs::rename(&self.file.path, path).map_err(failed)?;
         self.file.named = false;
         failpoint::after("rename", &name);
@@ -404,7 +413,7 @@ struct SpoolFile {
 impl SpoolFile {
     fn create(folder: &SpoolFolder) -> Result<Self, PublishError> {
         // No other process, dead or alive, has a file of this name.
-        let path = folder.path().join(format!("{}.spool", Uuid::new_v4().simple()));
+        let path = folder.path().join(format!("{}.spool", nonce()));
         let mut options = OpenOptions::new();
         let opened = failpoint::before("create", &path.to_string_lossy()).and_then(|()| match folder {
             SpoolFolder::Renamed(_) => {

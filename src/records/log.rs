@@ -39,6 +39,13 @@ pub struct Open {
     pub at: DateTime<Utc>,
 }
 
+impl Open {
+    /// The generation that it asks of a plan, if it is about that plan.
+    pub fn generation_of(&self, base_id: &str) -> Option<u32> {
+        (self.base_id == base_id).then_some(self.generation)
+    }
+}
+
 /// A run whose data is decided to be what readers see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
@@ -107,6 +114,24 @@ pub enum Entry {
     Commit(Commit),
 }
 
+impl Entry {
+    /// The intention that it belongs to.
+    pub fn run_key(&self) -> &str {
+        match self {
+            Self::Open(open) => &open.run_key,
+            Self::Commit(commit) => &commit.run_key,
+        }
+    }
+
+    /// The plan that it is about.
+    pub fn plan_id(&self) -> &str {
+        match self {
+            Self::Open(open) => &open.plan_id,
+            Self::Commit(commit) => &commit.plan_id,
+        }
+    }
+}
+
 /// The log as it was at one moment. `None`: a record that cannot be read, which fences like an `open` of somebody else.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
@@ -138,6 +163,17 @@ impl Log {
     /// Every record that can be read, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
         self.entries.iter().filter_map(|(n, entry)| Some((*n, entry.as_ref()?)))
+    }
+
+    /// Every record above a number; `None` for one that cannot be read.
+    pub fn since(&self, number: u64) -> impl Iterator<Item = Option<&Entry>> {
+        self.entries.range(number + 1..).map(|(_, entry)| entry.as_ref())
+    }
+
+    /// True when there are records above a number, and none of them can be read.
+    pub fn is_damaged_behind(&self, number: u64) -> bool {
+        let mut since = self.since(number).peekable();
+        since.peek().is_some() && since.all(|entry| entry.is_none())
     }
 
     /// Commits, oldest first.

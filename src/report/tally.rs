@@ -106,9 +106,35 @@ impl Tally {
         Ok(())
     }
 
+    /// Refuses a run in which the model threw on every row: that is a fault of the model.
+    pub fn model_works(&self) -> Result<(), Error> {
+        let thrown = self.rejected.get(&Reason::ModelError).copied().unwrap_or(0);
+        if thrown > 0 && self.rows_out == 0 {
+            return Err(ThrowsError { rows: thrown }.into());
+        }
+        Ok(())
+    }
+
     fn reasons(&self) -> String {
         let reasons = self.rejected.iter().map(|(reason, rows)| format!("{reason} {rows}"));
         reasons.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The model has given no result at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the model throws on each of the {rows} rows that it was given")]
+pub struct ThrowsError {
+    rows: u64,
+}
+
+impl Seam for ThrowsError {
+    fn exit(&self) -> ExitCode {
+        ExitCode::Model
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("what it says stands with each row: batch-infer rejects show; nothing was published".to_owned())
     }
 }
 

@@ -1,28 +1,19 @@
 //! Where a run works: the records of its date, the partition, the folder in which files grow, and the name under which it is known there.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustix::fs::statfs;
 use tracing::warn;
-use uuid::Uuid;
 
-use super::already::keep_record;
-use super::{Notice, Options, RunError, Surroundings, Verdict};
+use super::{Notice, Options, RunError, Surroundings, Verdict, disk};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::hold::{Holder, Terms};
 use crate::machine::Machine;
-use crate::plan::generation;
-use crate::publish::{
-    Fences, Owner, Partition, PublishError, Showing, Shown, SpoolFolder, Standing, Visible, roll_forward,
-};
-use crate::records::{Commit, DatasetRecord, DateFolder, jobs};
+use crate::nonce::nonce;
+use crate::publish::{Fences, Owner, Partition, PublishError, Showing, SpoolFolder, Standing};
+use crate::records::{Commit, DatasetRecord, DateFolder, FORM, Open, jobs};
 use crate::settings::{OnBusy, Settings};
 use crate::storage::Place;
 use crate::validate::Job;
@@ -35,17 +26,6 @@ const NOTICED: u32 = 2;
 
 /// What is written below the records of a date; a link there is found before anything is scored.
 const WRITTEN: [&str; 6] = ["lock", "log", "plans", "published", "rejects", "spool"];
-
-/// File systems of other machines, by the number that the kernel has for them (statfs(2)).
-const NETWORK: [(u64, &str); 7] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-    (0x00c3_6400, "Ceph"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x5346_414f, "AFS"),
-];
 
 /// Where a run works.
 pub struct Desk {
@@ -61,10 +41,10 @@ pub struct Desk {
     pub terms: Terms,
     /// Folder in which files grow.
     pub spool: SpoolFolder,
-    state: Place,
-    dataset: Place,
-    job: String,
-    clock: Arc<dyn Clock>,
+    pub(super) state: Place,
+    pub(super) dataset: Place,
+    pub(super) job: String,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Desk {
@@ -133,25 +113,8 @@ impl Desk {
             self.date.place().join(name).stays()?;
         }
         let output = partition.parent().unwrap_or(partition);
-        for folder in [state, output] {
-            network(folder, around.settings.state.allow_network_fs)?;
-        }
-        let (real_state, real_output) = (real(state)?, real(output)?);
-        if real_state.starts_with(&real_output) || real_output.starts_with(&real_state) {
-            return Err(RunError::Overlap {
-                state: real_state.display().to_string(),
-                output: real_output.display().to_string(),
-            }
-            .into());
-        }
-        if device(state)? != device(output)? {
-            return Err(RunError::Devices {
-                state: job.state.to_string(),
-                output: job.output.to_string(),
-            }
-            .into());
-        }
-        Ok(())
+        let allow_network_fs = around.settings.state.allow_network_fs;
+        Ok(disk::check(job, state, output, allow_network_fs)?)
     }
 
     /// Tries whether a bucket's store keeps the conditions of writes; before anything is written there.
@@ -162,7 +125,7 @@ impl Desk {
         let unsafe_single_writer = around.settings.state.unsafe_single_writer;
         let place = jobs(&self.state).join(".probe");
         // A name of its own for each process.
-        let name = format!("{}-{}", self.holder.id, Uuid::new_v4().simple());
+        let name = format!("{}-{}", self.holder.id, nonce());
         if unsafe_single_writer {
             warn!("[state] unsafe_single_writer: nothing keeps a second process from publishing over this one");
             place.without_conditions();
@@ -214,43 +177,21 @@ impl Desk {
         Standing::read(&self.date, &self.partition).await
     }
 
-    /// The publication that leaves a run nothing to do: visible, and of the same plan or of the same intention.
-    pub fn settled<'s>(&self, standing: &'s Standing, base_id: &str, again: bool) -> Option<&'s Commit> {
-        let plan_id = generation(base_id, standing.log.generation(base_id).unwrap_or(0));
-        let commit = standing.settled(&plan_id, &self.holder.run_key)?;
-        (commit.run_key == self.holder.run_key || !again).then_some(commit)
-    }
-
-    /// Brings to its end what another process had decided. The number of the commit if that cannot be done any more.
-    pub fn roll_forward(&self, around: &Surroundings<'_>) -> Result<Option<u64>, Error> {
-        let standing = around.wait(self.standing())?;
-        let Some(commit) = standing.pending() else {
-            return Ok(None);
-        };
-        let rolled = roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool);
-        match around.wait(rolled)? {
-            None => Ok(Some(commit.n)),
-            Some(Visible::Newer(_)) => Ok(None),
-            Some(Visible::Ours { replaced, .. }) => {
-                around.wait(keep_record(self, commit, replaced, serde_json::Value::Null))?;
-                Ok(None)
-            }
+    /// The record with which a run takes its place in the log; whoever takes it gives the number.
+    pub fn wish(&self, plan_id: String, base_id: String, generation: u32) -> Open {
+        Open {
+            v: FORM,
+            job: self.job.clone(),
+            date: self.date.date(),
+            n: 0,
+            run_key: self.holder.run_key.clone(),
+            holder: self.holder.id.clone(),
+            plan_id,
+            base_id,
+            generation,
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+            at: self.now(),
         }
-    }
-
-    /// `ETag`s of the files of a commit, where the store has them.
-    pub(super) async fn etags(&self, commit: &Commit) -> Vec<Option<String>> {
-        let mut etags = Vec::with_capacity(commit.files.len());
-        for file in &commit.files {
-            let shown = self.partition.look(&file.name).await;
-            etags.push(match shown {
-                Ok(Shown::Ours(_, version)) if self.partition.place().local().is_none() => {
-                    Some(version.etag().to_owned())
-                }
-                _ => None,
-            });
-        }
-        etags
     }
 
     /// A notice that says nothing of what is published.
@@ -264,6 +205,7 @@ impl Desk {
             seq: None,
             plan_id: None,
             rows: None,
+            used_key: None,
         }
     }
 
@@ -279,49 +221,5 @@ impl Desk {
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
-    }
-}
-
-/// The part of a path that exists.
-fn existing(folder: &Path) -> io::Result<PathBuf> {
-    let absolute = std::path::absolute(folder)?;
-    let found = absolute.ancestors().find(|folder| folder.exists());
-    Ok(found.unwrap_or(Path::new("/")).to_owned())
-}
-
-/// A path without links, whether or not all of it exists yet.
-fn real(folder: &Path) -> Result<PathBuf, RunError> {
-    let failed = |source| folder_error(folder, source);
-    let absolute = std::path::absolute(folder).map_err(failed)?;
-    let there = existing(folder).map_err(failed)?;
-    let rest = absolute.strip_prefix(&there).unwrap_or(Path::new(""));
-    Ok(fs::canonicalize(&there).map_err(failed)?.join(rest))
-}
-
-/// The file system that a folder is on, or will be on.
-fn device(folder: &Path) -> Result<u64, RunError> {
-    let facts = existing(folder).and_then(fs::metadata);
-    Ok(facts.map_err(|source| folder_error(folder, source))?.dev())
-}
-
-fn network(folder: &Path, allowed: bool) -> Result<(), RunError> {
-    let facts = existing(folder).and_then(|folder| Ok(statfs(&folder)?));
-    let facts = facts.map_err(|source| folder_error(folder, source))?;
-    // The number is signed or not, 32 bits or 64, by architecture.
-    #[expect(clippy::cast_sign_loss, reason = "it is a pattern of 32 bits")]
-    let kind = (facts.f_type as u64) & 0xffff_ffff;
-    match NETWORK.iter().find(|(number, _)| *number == kind) {
-        Some((_, kind)) if !allowed => Err(RunError::NetworkFs {
-            folder: folder.display().to_string(),
-            kind,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn folder_error(folder: &Path, source: io::Error) -> RunError {
-    RunError::Folder {
-        folder: folder.display().to_string(),
-        source,
     }
 }

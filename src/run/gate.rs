@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::hold::Hold;
 use crate::pipeline::Gate;
-use crate::records::{DateFolder, Entry, Log, Open};
+use crate::records::{DateFolder, Log, Open};
 
 /// How often a run looks whether a later one has taken its place.
 const LOOK: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) fn gate(
     hold: Option<Arc<Hold>>,
     clock: &Arc<dyn Clock>,
 ) -> Gate {
-    let (date, slot, plan_id) = (date.clone(), opened.n, plan_id.to_owned());
+    let (date, opened, plan_id) = (date.clone(), opened.clone(), plan_id.to_owned());
     let clock = Arc::clone(clock);
     let looked = Mutex::new(clock.monotonic());
     Box::new(move || -> BoxFuture<'static, Result<(), Error>> {
@@ -36,7 +36,7 @@ pub(super) fn gate(
             }
             due
         });
-        let look = due.then(|| superseded(date.clone(), slot, plan_id.clone()));
+        let look = due.then(|| superseded(date.clone(), opened.clone(), plan_id.clone()));
         async move {
             if let Some(hold) = hold {
                 hold.ready().await?;
@@ -50,14 +50,11 @@ pub(super) fn gate(
     })
 }
 
-/// An error once a later run wants another plan.
-pub(super) async fn superseded(date: DateFolder, slot: u64, plan_id: String) -> Result<(), Error> {
+/// An error once a later run wants another plan. Processes of one intention are not later than one another.
+pub(super) async fn superseded(date: DateFolder, opened: Open, plan_id: String) -> Result<(), Error> {
     let log = Log::read(&date.log()).await?;
-    let mut later = log.entries().filter(|(number, _)| *number > slot);
-    let other = later.any(|(_, entry)| match entry {
-        Entry::Open(open) => open.plan_id != plan_id,
-        Entry::Commit(commit) => commit.plan_id != plan_id,
-    });
+    let mut later = log.entries().filter(|(number, _)| *number > opened.n);
+    let other = later.any(|(_, entry)| entry.plan_id() != plan_id && entry.run_key() != opened.run_key);
     if other {
         Err(RunError::Superseded.into())
     } else {

@@ -4,38 +4,39 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tracing::info;
-use uuid::Uuid;
 
-use super::already::{self, keep_record};
-use super::gate::{gate, superseded};
-use super::ready::{device, limits, load};
-use super::record::{plan_record, settled_plan};
-use super::{Desk, Outcome, Ready, RunError, Shard, Surroundings};
+use super::claim::{self, Claim, Intent};
+use super::ready::{device, limits, load, max_decoded};
+use super::record::plan_record;
+use super::{Desk, Outcome, Ready, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Elapsed, Stopwatch};
+use crate::duplicates;
 use crate::error::Error;
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
 use crate::infer::device::Device;
 use crate::infer::{self, Watch};
+use crate::nonce::nonce;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
-use crate::plan::generation;
-use crate::publish::{self, Published, Spool, Stamp, Visible};
-use crate::records::{Commit, FORM, Open, PlanRecord};
+use crate::plan::Plan;
+use crate::publish::{self, Published, Spool, Stamp};
+use crate::read::Tolerance;
+use crate::records::Commit;
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
-use crate::score::{Batches, Scorer};
+use crate::score::{Batches, Duplicates, Evidence, Scorer};
+use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
 
 /// A run that scores.
 pub(super) struct Line<'a> {
     job: &'a Job,
     desk: &'a Desk,
-    opened: Open,
-    record: PlanRecord,
+    pub(super) claim: Claim<'a>,
     scorer: Arc<Scorer>,
     checkpoint: Arc<Checkpoint>,
     watch: Arc<Watch>,
@@ -52,54 +53,26 @@ impl<'a> Line<'a> {
         job: &'a Job,
         ready: Ready,
         desk: &'a Desk,
-        again: bool,
+        intent: &Intent,
         lost: Option<u64>,
         tally: Tally,
         around: &Surroundings<'_>,
     ) -> Result<Option<Self>, Error> {
-        let standing = around.wait(desk.standing())?;
-        if desk.settled(&standing, &ready.base_id, again).is_some() {
-            return Ok(None);
-        }
-        if standing.overtaken(&desk.holder.run_key) {
-            return Err(RunError::Superseded.into());
-        }
         // Before anything is written: whatever can be wrong with the place or the model is found now.
         let chunk_rows: Vec<usize> = ready.plan.chunks.iter().map(|chunk| chunk.rows).collect();
         let files = publish::file_count(&chunk_rows, job.files);
-        around.wait(desk.showing.permits(&desk.partition, &standing, files))?;
+        let Some(wanted) = around.wait(claim::wanted(desk, intent, files))? else {
+            return Ok(None);
+        };
         let device = device(around.settings)?;
         let model = load(&ready.artifact, device, around)?;
-        let before = standing.log.generation(&ready.base_id);
-        let first = match before {
-            // One that was begun and never committed is still to be done.
-            Some(before) if again && standing.log.has_committed(&ready.base_id, before) => before + 1,
-            Some(before) => before,
-            None => 0,
-        };
-        let wanted = Open {
-            v: FORM,
-            job: job.name.clone(),
-            date: job.date,
-            n: 0,
-            run_key: desk.holder.run_key.clone(),
-            holder: desk.holder.id.clone(),
-            plan_id: generation(&ready.base_id, first),
-            base_id: ready.base_id.clone(),
-            generation: first,
-            engine: env!("CARGO_PKG_VERSION").to_owned(),
-            at: around.clock.now(),
-        };
-        let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, lost))?;
-        let first = if opened.base_id == ready.base_id {
-            opened.generation
-        } else {
-            first
-        };
+        let opened = around.wait(claim::take_place(desk, &wanted, lost))?;
+        let generation = opened.generation_of(&ready.base_id).unwrap_or(wanted.generation);
         let contract = ready.preprocessor.contract();
         let shape = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, tally.started, "")?;
-        let record = plan_record(job, &ready, &shape, desk, &tally, first)?;
-        let record = settled_plan(desk, record, around)?;
+        let record = plan_record(job, &ready, &shape, desk, &tally, generation)?;
+        let claim = around.wait(Claim::settle(desk, opened, record))?;
+        let record = &claim.record;
 
         let schema = OutputSchema::new(
             &ready.plan.columns,
@@ -109,18 +82,18 @@ impl<'a> Line<'a> {
             &record.run_id,
         )?;
         let limits = limits(around);
+        let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let chunks = ready.plan.chunks.len();
         let batch_rows = match (around.settings.line.batch_rows, device) {
             (0, Device::Cpu) => infer::BATCH_ROWS,
             (0, Device::Cuda(_)) => infer::CUDA_BATCH_ROWS,
             (rows, _) => rows,
         };
-        let checkpoint = around.wait(Checkpoint::open(&desk.date, &record))?;
+        let checkpoint = around.wait(Checkpoint::open(&desk.date, record))?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
         let line = Self {
             job,
             desk,
-            opened,
             resumed: checkpoint.finished(),
             checkpoint: Arc::new(checkpoint),
             watch: Arc::clone(model.watch()),
@@ -136,49 +109,35 @@ impl<'a> Line<'a> {
                 } else {
                     Batches::InOrder
                 },
+                duplicates,
+                rescore: ready.rescore,
+                evidence: Evidence::default(),
+                max_decoded: max_decoded(around.settings, limits),
                 clock: Arc::clone(&around.clock),
             }),
-            record,
+            claim,
             device,
             limits,
             tally,
         };
-        line.go_on(around)?;
+        around.wait(line.claim.go_on())?;
         line.announce(around);
         Ok(Some(line))
     }
 
     /// Scores the chunks of a shard. True when all chunks of the plan are finished then.
     pub(super) fn score_shard(&mut self, shard: Shard, around: &Surroundings<'_>) -> Result<bool, Error> {
-        let chunks = (0..self.record.chunks.len()).filter(|chunk| shard.owns(*chunk));
+        let chunks = (0..self.claim.record.chunks.len()).filter(|chunk| shard.owns(*chunk));
         let mut tally = self.tally.again();
         self.score(chunks.map(ChunkId).collect(), None, around, |part| {
             tally.add(part);
             tally.within_budget(&self.job.rows)
         })?;
         self.tally = tally;
-        let checkpoint = around.wait(Checkpoint::open(&self.desk.date, &self.record))?;
-        let finished = checkpoint.finished() == self.record.chunks.len();
+        let checkpoint = around.wait(Checkpoint::open(&self.desk.date, &self.claim.record))?;
+        let finished = checkpoint.finished() == self.claim.record.chunks.len();
         self.checkpoint = Arc::new(checkpoint.kept_by(&self.desk.holder.id, &self.device.to_string()));
         Ok(finished)
-    }
-
-    /// Takes a new place in the log if the commit behind the old one is lost.
-    pub(super) fn renew(&mut self, lost: Option<u64>, around: &Surroundings<'_>) -> Result<(), Error> {
-        if lost == Some(self.opened.n + 1) {
-            let wanted = self.opened.clone();
-            let desk = self.desk;
-            self.opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, lost))?;
-        }
-        Ok(())
-    }
-
-    /// True when another process has published this plan meanwhile.
-    pub(super) fn is_published(&self, around: &Surroundings<'_>) -> Result<bool, Error> {
-        let standing = around.wait(self.desk.standing())?;
-        let newest = standing.log.newest_commit();
-        let ours = newest.filter(|commit| commit.n > self.opened.n && commit.plan_id == self.record.plan_id);
-        Ok(ours.is_some_and(|commit| standing.shows(commit)))
     }
 
     /// Scores what is missing, puts all parts together, commits, and shows the result.
@@ -186,12 +145,12 @@ impl<'a> Line<'a> {
         // What a shard's own pass counted comes again with all parts.
         let mut tally = self.tally.again();
         let stamp = Stamp {
-            seq: self.opened.n + 1,
-            plan_id: self.record.plan_id.clone(),
-            nonce: Uuid::new_v4().simple().to_string(),
+            seq: self.claim.opened.n + 1,
+            plan_id: self.claim.record.plan_id.clone(),
+            nonce: nonce(),
         };
-        let mut spool = Spool::create(&self.desk.spool, &self.record, stamp)?;
-        let chunks = (0..self.record.chunks.len()).map(ChunkId).collect();
+        let mut spool = Spool::create(&self.desk.spool, &self.claim.record, stamp)?;
+        let chunks = (0..self.claim.record.chunks.len()).map(ChunkId).collect();
         let scored = self.score(chunks, Some(hold), around, |part| {
             let appending = Stopwatch::start(around.clock.as_ref());
             spool.append(&part)?;
@@ -203,13 +162,19 @@ impl<'a> Line<'a> {
             Ok(()) => {}
             // Another process works now, so that this one has been stopped or cut off for a while: what has become of its date?
             Err(error) if error.exit() == ExitCode::Busy => {
-                self.go_on(around)?;
-                if self.is_published(around)? {
-                    return already::published(self.desk, around);
+                around.wait(self.claim.go_on())?;
+                if around.wait(self.claim.is_published())? {
+                    return super::published(self.desk, around);
                 }
                 return Err(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.tally = tally;
+                if error.exit() == ExitCode::BadRows {
+                    self.keep_rejects(around)?;
+                }
+                return Err(error);
+            }
         }
         self.tally = tally;
         self.publish(spool, around)
@@ -223,13 +188,12 @@ impl<'a> Line<'a> {
         around: &Surroundings<'_>,
         take: impl FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let date = &self.desk.date;
         let work = Work {
             scorer: Arc::clone(&self.scorer),
             checkpoint: Arc::clone(&self.checkpoint),
             watch: Arc::clone(&self.watch),
             chunks,
-            gate: gate(date, &self.opened, &self.record.plan_id, hold, &around.clock),
+            gate: self.claim.gate(hold, &around.clock),
         };
         let grace = around.settings.run.shutdown_grace;
         pipeline::run(
@@ -246,47 +210,48 @@ impl<'a> Line<'a> {
     fn publish(mut self, spool: Spool, around: &Surroundings<'_>) -> Result<Outcome, Error> {
         around.monitor.hear(&Event::Publishing);
         let publishing = around.clock.monotonic();
-        self.tally.share_within_budget(&self.job.rows, self.record.total_rows)?;
-        around.shutdown.go_on()?;
         let rejects = self.keep_rejects(around)?;
-        let desk = self.desk;
-        let fences = desk.showing.fences;
-        let decided = publish::commit(
-            &desk.date,
-            &self.record,
-            &self.opened,
-            spool.finish()?,
-            &desk.holder.id,
-            fences,
-        );
-        let (commit, assembled) = around.wait(decided)?;
-        let shown = desk.showing.show(&desk.date, &desk.partition, &commit, assembled);
-        let replaced = match around.finish(shown)? {
-            Visible::Ours { replaced, .. } => replaced,
-            Visible::Newer(stamp) if stamp.plan_id == self.record.plan_id => None,
-            Visible::Newer(_) => return Err(RunError::Superseded.into()),
-        };
-        let wall = around.clock.monotonic().saturating_sub(publishing);
-        self.tally.stages.add(
-            Stage::Publish,
-            Elapsed {
-                wall,
-                ..Elapsed::default()
-            },
-        );
-        let report = self.report(&commit, replaced, rejects, around);
-        let value = serde_json::to_value(&report).unwrap_or(Value::Null);
-        around.finish(keep_record(desk, &commit, replaced, value))?;
-        around.monitor.hear(&Event::Finished);
-        Ok(Outcome::Published(Box::new(report)))
+        self.tally.model_works()?;
+        self.tally
+            .share_within_budget(&self.job.rows, self.claim.record.total_rows)?;
+        around.shutdown.go_on()?;
+        let assembled = spool.finish()?;
+        let Claim { opened, record, .. } = self.claim.clone();
+        let mut report = None;
+        let stop = around.stop();
+        let published = self
+            .desk
+            .publish(&record, &opened, assembled, &stop, |commit, replaced| {
+                let wall = around.clock.monotonic().saturating_sub(publishing);
+                self.tally.stages.add(
+                    Stage::Publish,
+                    Elapsed {
+                        wall,
+                        ..Elapsed::default()
+                    },
+                );
+                let made = self.report(commit, replaced, rejects, around);
+                let value = serde_json::to_value(&made).unwrap_or(Value::Null);
+                report = Some(Box::new(made));
+                value
+            });
+        let published = around.wait_through(published)?;
+        match published.and(report) {
+            Some(report) => {
+                around.monitor.hear(&Event::Finished);
+                Ok(Outcome::Published(report))
+            }
+            None => super::published(self.desk, around),
+        }
     }
 
-    /// Keeps the rejected rows before anything is committed, so that published data never lacks them.
+    /// Keeps the rejected rows before anything is committed, so that published data never lacks them; and when there are too many of them,
+    /// so that it can be seen which.
     fn keep_rejects(&self, around: &Surroundings<'_>) -> Result<Option<String>, Error> {
         let Some(bytes) = rejects::encode(&self.tally.rejects)? else {
             return Ok(None);
         };
-        let place = self.desk.date.rejects(&self.record.plan_id);
+        let place = self.desk.date.rejects(&self.claim.record.plan_id);
         around.wait(place.write(bytes))?;
         Ok(Some(place.location().to_string()))
     }
@@ -305,8 +270,8 @@ impl<'a> Line<'a> {
         };
         let published = Published {
             path: path.location().to_string(),
-            run_id: self.record.run_id.clone(),
-            inference_timestamp: self.record.created_at,
+            run_id: self.claim.record.run_id.clone(),
+            inference_timestamp: self.claim.record.created_at,
             seq: commit.n,
             replaced,
             files: commit.files.len(),
@@ -319,7 +284,7 @@ impl<'a> Line<'a> {
         RunReport::of(Made {
             job: self.job,
             run_id: &self.desk.holder.id,
-            plan_id: &self.record.plan_id,
+            plan_id: &self.claim.record.plan_id,
             scorer: &self.scorer,
             device: self.device,
             limits: self.limits,
@@ -332,21 +297,12 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// An error when a later run has taken the place of this one before it began to score.
-    fn go_on(&self, around: &Surroundings<'_>) -> Result<(), Error> {
-        around.wait(superseded(
-            self.desk.date.clone(),
-            self.opened.n,
-            self.record.plan_id.clone(),
-        ))
-    }
-
     fn announce(&self, around: &Surroundings<'_>) {
-        let model = &self.record.model;
+        let model = &self.claim.record.model;
         info!(
-            rows = self.record.total_rows,
-            files = self.record.inputs.len(),
-            chunks = self.record.chunks.len(),
+            rows = self.claim.record.total_rows,
+            files = self.claim.record.inputs.len(),
+            chunks = self.claim.record.chunks.len(),
             resumed = self.resumed,
             model = model.name,
             version = model.version,
@@ -355,8 +311,27 @@ impl<'a> Line<'a> {
             "scoring"
         );
         around.monitor.hear(&Event::Planned {
-            rows: self.record.total_rows,
-            chunks: self.record.chunks.len(),
+            rows: self.claim.record.total_rows,
+            chunks: self.claim.record.chunks.len(),
         });
+    }
+}
+
+/// Rows whose key stands in an earlier row, where the job asks for them.
+fn duplicates(job: &Job, plan: &Plan, max_decoded: u64, around: &Surroundings<'_>) -> Result<Duplicates, Error> {
+    let Some(action) = job.rows.on.duplicate_key else {
+        return Ok(Duplicates::new());
+    };
+    let tolerance = Tolerance {
+        most_bytes: max_decoded,
+        lost_rows: match job.on_corrupt_file {
+            OnCorruptFile::Fail => 0,
+            OnCorruptFile::Reject => job.rows.max_bad_rows,
+        },
+    };
+    let found = around.wait(duplicates::find(plan, &job.keys, tolerance))?;
+    match duplicates::first(plan, &found, &job.keys) {
+        Some(first) if action != Action::Reject => Err(first.into()),
+        _ => Ok(found),
     }
 }

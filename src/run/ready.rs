@@ -12,6 +12,7 @@ use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
+use crate::rescore::Rescore;
 use crate::settings::Settings;
 use crate::storage::Place;
 use crate::validate::Job;
@@ -21,6 +22,9 @@ const MEMORY_SHARE: u64 = 4;
 
 /// Budget where the machine does not say how much memory it has.
 const UNKNOWN_MEMORY: u64 = 1 << 30;
+
+/// What a chunk may take once decoded: four times what the plan makes it.
+const MAX_DECODED: u64 = 1 << 30;
 
 /// A job whose model and input have been looked at, and nothing scored yet.
 pub struct Ready {
@@ -32,6 +36,8 @@ pub struct Ready {
     pub plan: Plan,
     /// The plan's identity, whichever time it is done.
     pub base_id: String,
+    /// What is published already, where only rejected rows are scored.
+    pub rescore: Option<Rescore>,
 }
 
 /// Reads the model version and the input's footers, and compares them.
@@ -41,11 +47,15 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
     let input = Place::open(&job.input, &around.settings.storage)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
     let plan = around.wait(Plan::make(job, &input, &preprocessor, chunk_rows))?;
+    for file in &plan.corrupt {
+        warn!(file = file.name, "is left out: it {}", file.damage);
+    }
     Ok(Ready {
         base_id: fingerprint(job, &artifact, &plan),
         artifact,
         preprocessor,
         plan,
+        rescore: None,
     })
 }
 
@@ -101,6 +111,12 @@ pub fn limits(around: &Surroundings<'_>) -> Limits {
             .map_or(UNKNOWN_MEMORY, |limit| limit / MEMORY_SHARE),
     };
     Limits { threads, memory }
+}
+
+/// Bytes that a chunk may take once decoded.
+pub(super) fn max_decoded(settings: &Settings, limits: Limits) -> u64 {
+    let usual = MAX_DECODED.min(limits.memory);
+    settings.line.max_decoded.unwrap_or(usual)
 }
 
 fn chunk_rows(settings: &Settings, preprocessor: &Preprocessor) -> usize {

@@ -1,18 +1,12 @@
-//! The record of a run's plan: what it says, and which one counts.
+//! The record of a run's plan: what it says.
 
-use tracing::warn;
-
-use super::{Desk, Ready, RunError, Surroundings};
+use super::{Desk, Ready};
 use crate::error::Error;
 use crate::output::OutputSchema;
 use crate::plan::{InputFile, Plan, generation};
-use crate::publish;
 use crate::records::{FORM, PlanInput, PlanModel, PlanRecord};
 use crate::report::Tally;
 use crate::validate::Job;
-
-/// Folders of one plan that may be damaged before it is given up.
-const MOST_DAMAGED: u32 = 8;
 
 /// What this run would write down of its plan.
 pub(super) fn plan_record(
@@ -55,27 +49,4 @@ pub(super) fn plan_record(
         template: shape.template()?,
         files: job.files,
     })
-}
-
-/// The record that counts for this plan. A folder whose record is damaged is left alone, and the plan done in another.
-pub(super) fn settled_plan(
-    desk: &Desk,
-    mut record: PlanRecord,
-    around: &Surroundings<'_>,
-) -> Result<PlanRecord, Error> {
-    for _ in 0..MOST_DAMAGED {
-        if let Some(settled) = around.wait(publish::settle_plan(&desk.date, record.clone()))? {
-            return Ok(settled);
-        }
-        warn!(
-            plan = record.plan_id,
-            "the record of the plan cannot be used; its chunks are scored again"
-        );
-        record.generation += 1;
-        record.plan_id = generation(&record.base_id, record.generation);
-    }
-    Err(RunError::Plans {
-        plans: desk.date.plans().location().to_string(),
-    }
-    .into())
 }

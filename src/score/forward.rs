@@ -12,10 +12,12 @@ use arrow::compute::concat;
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 
-use crate::batch::{InputTensor, Predictions, Stage, StageTimes};
+use super::isolate::{Evidence, Isolated, isolate};
+use crate::batch::{BadRow, InputTensor, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
-use crate::infer::{Model, ModelError, check, empty};
+use crate::infer::{Model, ModelError, check, empty, zeros};
 use crate::preprocess::{Prepared, Preprocessor};
+use crate::spec::Reason;
 
 thread_local! {
     /// Tensors of this thread, whose memory is used again for every batch.
@@ -32,49 +34,152 @@ pub enum Batches {
     Spread,
 }
 
+/// How a chunk is run.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    /// The model.
+    pub model: &'a dyn Model,
+    /// The contract made ready.
+    pub preprocessor: &'a Preprocessor,
+    /// Rows of a batch.
+    pub batch_rows: usize,
+    /// Who runs the batches.
+    pub by: Batches,
+    /// Whether the model has given results in this run.
+    pub evidence: &'a Evidence,
+    /// Rows on which the model may throw before the search for more of them ends.
+    pub tolerated: u64,
+    /// The time.
+    pub clock: &'a dyn Clock,
+}
+
+/// What came of a chunk.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// Results of all rows; zeros for those on which the model throws.
+    pub predictions: Predictions,
+    /// Rows on which the model throws, in order.
+    pub bad: Vec<BadRow>,
+    /// Whether there may be more of them, since the search has ended early.
+    pub is_cut_short: bool,
+    /// What it took.
+    pub times: StageTimes,
+}
+
 /// Runs the model over a chunk.
-pub fn forward(
-    model: &dyn Model,
-    preprocessor: &Preprocessor,
-    prepared: &Prepared,
-    batch_rows: usize,
-    by: Batches,
-    clock: &dyn Clock,
-) -> Result<(Predictions, StageTimes), ModelError> {
-    let contract = preprocessor.contract();
-    let batches = prepared.batches(batch_rows);
-    let batch = |rows: &Range<usize>| {
-        // Nothing in here waits on the pool, so a thread never comes by a second time while it holds its tensors.
-        TENSORS.with_borrow_mut(|tensors| {
-            let mut times = StageTimes::default();
-            let filled = Stopwatch::start(clock);
-            prepared.fill(contract, rows, tensors);
-            times.add(Stage::Preprocess, filled.stop());
-            let forward = Stopwatch::start(clock);
-            let outputs = model.forward(tensors)?;
-            times.add(Stage::Infer, forward.stop());
-            check(contract, &outputs, rows.len())?;
-            Ok((outputs, times))
-        })
-    };
-    let results: Result<Vec<(Vec<ArrayRef>, StageTimes)>, ModelError> = match by {
+pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelError> {
+    let contract = pass.preprocessor.contract();
+    let batches = prepared.batches(pass.batch_rows);
+    let batch = |rows: &Range<usize>| scored(prepared, rows, pass);
+    let batches: Result<Vec<Batch>, ModelError> = match pass.by {
         Batches::InOrder => batches.iter().map(batch).collect(),
         Batches::Spread => batches.par_iter().map(batch).collect(),
     };
-    let results = results?;
+    let batches = batches?;
     let mut times = StageTimes::default();
-    for (_, batch) in &results {
-        times.merge(batch);
+    let mut bad = Vec::new();
+    for batch in &batches {
+        times.merge(&batch.times);
+        bad.extend(batch.bad.iter().map(|(row, message)| BadRow {
+            message: Some(message.clone()),
+            ..BadRow::new(prepared.place(*row), Reason::ModelError, "")
+        }));
     }
+    bad.sort_by_key(|bad| bad.row);
+    let is_cut_short = batches.iter().any(|batch| batch.is_cut_short);
     let outputs = contract.outputs.iter().enumerate().map(|(position, output)| {
-        let pieces: Vec<&dyn Array> = results.iter().map(|(outputs, _)| outputs[position].as_ref()).collect();
+        let pieces: Vec<&dyn Array> = batches.iter().map(|batch| batch.outputs[position].as_ref()).collect();
         let whole = match pieces.as_slice() {
             [] => empty(output.dtype),
-            [only] => Arc::clone(&results[0].0[position]).slice(0, only.len()),
+            [only] => only.slice(0, only.len()),
             several => concat(several)?,
         };
         prepared.restore(&whole, output.width())
     });
-    let outputs = outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?;
-    Ok((Predictions { outputs }, times))
+    let outputs = match is_cut_short {
+        true => Vec::new(),
+        false => outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?,
+    };
+    Ok(Forwarded {
+        predictions: Predictions { outputs },
+        bad,
+        is_cut_short,
+        times,
+    })
+}
+
+/// What came of a batch.
+struct Batch {
+    /// Results of all rows, unless the search for bad ones ended early.
+    outputs: Vec<ArrayRef>,
+    bad: Vec<(usize, String)>,
+    is_cut_short: bool,
+    times: StageTimes,
+}
+
+fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Batch, ModelError> {
+    let times = RefCell::new(StageTimes::default());
+    let run = |rows: &Range<usize>| run(prepared, rows, pass, &mut times.borrow_mut());
+    let (outputs, bad, is_cut_short) = match run(rows) {
+        Ok(outputs) => {
+            pass.evidence.works();
+            (outputs, Vec::new(), false)
+        }
+        Err(error) if error.is_thrown() => {
+            let found = isolate(rows.clone(), error, pass.tolerated, pass.evidence, &run)?;
+            let outputs = filled(&found, rows, pass.preprocessor)?;
+            (outputs, found.bad, found.is_cut_short)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Batch {
+        outputs,
+        bad,
+        is_cut_short,
+        times: times.into_inner(),
+    })
+}
+
+/// Runs the model on some rows together.
+fn run(
+    prepared: &Prepared,
+    rows: &Range<usize>,
+    pass: Pass<'_>,
+    times: &mut StageTimes,
+) -> Result<Vec<ArrayRef>, ModelError> {
+    let contract = pass.preprocessor.contract();
+    // Nothing in here waits on the pool, so a thread never comes by a second time while it holds its tensors.
+    TENSORS.with_borrow_mut(|tensors| {
+        let fill = Stopwatch::start(pass.clock);
+        prepared.fill(contract, rows, tensors);
+        times.add(Stage::Preprocess, fill.stop());
+        let forward = Stopwatch::start(pass.clock);
+        let outputs = pass.model.forward(tensors);
+        times.add(Stage::Infer, forward.stop());
+        let outputs = outputs?;
+        check(contract, &outputs, rows.len())?;
+        Ok(outputs)
+    })
+}
+
+/// Results of all rows of a batch that was scored in pieces.
+fn filled(found: &Isolated, rows: &Range<usize>, preprocessor: &Preprocessor) -> Result<Vec<ArrayRef>, ModelError> {
+    if found.is_cut_short {
+        return Ok(Vec::new());
+    }
+    let contract = preprocessor.contract();
+    let outputs = contract.outputs.iter().enumerate().map(|(position, output)| {
+        let gap = |rows: usize| zeros(output.dtype, rows * output.width());
+        let mut next = rows.start;
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for (piece, outputs) in &found.pieces {
+            arrays.push(gap(piece.start - next));
+            arrays.push(Arc::clone(&outputs[position]));
+            next = piece.end;
+        }
+        arrays.push(gap(rows.end - next));
+        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+        concat(&arrays)
+    });
+    outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)
 }

@@ -24,7 +24,8 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     let mut found = Vec::new();
     let kind = kept(device(&spec.device.kind), &mut found);
     let batch_timeout = kept(batch_timeout(&spec.infer.batch_timeout), &mut found);
-    let memory = kept(memory(&spec.line.memory), &mut found);
+    let memory = kept(bytes("line.memory", &spec.line.memory), &mut found);
+    let max_decoded = kept(bytes("line.max_decoded", &spec.line.max_decoded), &mut found);
     let level = kept(level(&spec.log.level), &mut found);
     let interval = kept(interval(&spec.log.interval), &mut found);
     let storage = kept(storage(spec.storage), &mut found);
@@ -32,8 +33,8 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     let lease = lease(&spec.lease, &mut found);
     let single_put_max = kept(single_put_max(&spec.publish.single_put_max), &mut found);
     let retention = kept(time("state.retention", &spec.state.retention), &mut found);
-    let (Some(kind), Some(memory), Some(level), Some(interval), Some(storage)) =
-        (kind, memory, level, interval, storage)
+    let (Some(kind), Some(memory), Some(max_decoded), Some(level), Some(interval), Some(storage)) =
+        (kind, memory, max_decoded, level, interval, storage)
     else {
         return Err(found);
     };
@@ -50,6 +51,7 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
             chunk_rows: spec.line.chunk_rows,
             batch_rows: spec.line.batch_rows,
             memory,
+            max_decoded,
         },
         storage,
         spool: spec.spool,
@@ -80,8 +82,8 @@ fn device(text: &str) -> Result<DeviceRequest, Problem> {
     DeviceRequest::parse(text).ok_or_else(unknown)
 }
 
-/// Bytes; `None` for a share of the machine's memory.
-fn memory(text: &str) -> Result<Option<u64>, Problem> {
+/// Bytes; `None` where the machine decides.
+fn bytes(key: &str, text: &str) -> Result<Option<u64>, Problem> {
     if text == AUTO {
         return Ok(None);
     }
@@ -89,7 +91,7 @@ fn memory(text: &str) -> Result<Option<u64>, Problem> {
         Ok(size) if size.as_u64() > 0 => Ok(Some(size.as_u64())),
         _ => {
             let fault = format!("is `{text}`, expected `auto` or a size such as `2GiB`");
-            Err(Problem::new("line.memory", fault))
+            Err(Problem::new(key, fault))
         }
     }
 }

@@ -130,6 +130,9 @@ pub struct LineSpec {
     pub batch_rows: usize,
     /// Memory for data in work, such as `2GiB`; `auto`: a share of the memory limit of the container or machine.
     pub memory: String,
+    /// Memory that one chunk may take once decoded, such as `2GiB`; a file that would take more is refused. `auto`: 1 GiB, or `memory` where
+    /// that is less.
+    pub max_decoded: String,
 }
 
 impl Default for LineSpec {
@@ -138,6 +141,7 @@ impl Default for LineSpec {
             chunk_rows: CHOSEN,
             batch_rows: CHOSEN,
             memory: AUTO.to_owned(),
+            max_decoded: AUTO.to_owned(),
         }
     }
 }

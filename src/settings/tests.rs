@@ -198,6 +198,7 @@ fn shown_settings_name_their_origins() {
     [line]
     batch_rows = 0               # default
     chunk_rows = 1000            # file
+    max_decoded = "auto"         # default
     memory = "auto"              # default
 
     [log]

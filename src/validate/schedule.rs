@@ -1,71 +1,40 @@
-//! The schedule of a job as far as it can be judged without a calendar: form of the cron line and name of the zone.
+//! The schedule of a job: the cron line is read, the zone is found, and times are times.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use crate::problem::{Problem, listed, meant};
+use crate::problem::{Problem, kept, meant};
+use crate::schedule::{Cron, Schedule};
 use crate::spec::ScheduleSpec;
-
-/// Fields of a cron line, in order.
-const FIELDS: [&str; 5] = ["minute", "hour", "day of month", "month", "day of week"];
-
-/// Names for common cron lines.
-const SHORTHANDS: [&str; 5] = ["@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
-
-/// When the daemon starts a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    /// Five fields as in Kubernetes, or a shorthand.
-    pub cron: String,
-    /// The zone in which the fields are meant.
-    pub timezone: Tz,
-    /// Days from the day of the fire to the date that is scored.
-    pub date_offset_days: i32,
-}
 
 /// Checks a schedule.
 pub(super) fn check(spec: &ScheduleSpec, found: &mut Vec<Problem>) -> Option<Schedule> {
-    let cron = cron(&spec.cron).map_err(|problem| found.push(problem));
-    let timezone = timezone(&spec.timezone).map_err(|problem| found.push(problem));
+    let cron = Cron::parse(&spec.cron);
+    let cron = kept(
+        cron.map_err(|error| Problem::new("schedule.cron", error.to_string()).hint(error.hint())),
+        found,
+    );
+    let timezone = kept(timezone(&spec.timezone), found);
+    let misfire_grace = kept(time("schedule.misfire_grace", spec.misfire_grace.as_deref()), found);
+    let jitter = kept(time("schedule.jitter", spec.jitter.as_deref()), found);
     Some(Schedule {
-        cron: cron.ok()?,
-        timezone: timezone.ok()?,
+        cron: cron?,
+        timezone: timezone?,
         date_offset_days: spec.date_offset_days,
+        catchup: spec.catchup,
+        catchup_max: spec.catchup_max,
+        misfire_grace: misfire_grace?,
+        jitter: jitter?.unwrap_or_default(),
+        reconcile_days: spec.reconcile_days,
     })
 }
 
-fn cron(text: &str) -> Result<String, Problem> {
-    let key = "schedule.cron";
-    let text = text.trim();
-    if text.starts_with('@') {
-        if SHORTHANDS.contains(&text) {
-            return Ok(text.to_owned());
-        }
-        let problem = Problem::new(key, format!("is `{text}`, which is not a known name"));
-        return Err(problem.hint(format!("expected five fields or {}", listed(SHORTHANDS, "or"))));
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() != FIELDS.len() {
-        let problem = Problem::new(key, format!("has {} fields, expected {}", fields.len(), FIELDS.len()));
-        let seconds = if fields.len() == 6 {
-            "; there is none for seconds"
-        } else {
-            ""
-        };
-        return Err(problem.hint(format!("the fields are {}{seconds}", FIELDS.join(", "))));
-    }
-    for (field, name) in fields.iter().zip(FIELDS) {
-        if let Some(found) = field
-            .chars()
-            .find(|&c| !(c.is_ascii_alphanumeric() || "*,-/?".contains(c)))
-        {
-            let fault = format!("holds `{}` in the field {name}: `{field}`", found.escape_debug());
-            return Err(Problem::new(key, fault)
-                .hint("a field is made of `*`, numbers, names, lists `,`, ranges `-` and steps `/`"));
-        }
-    }
-    Ok(fields.join(" "))
+fn time(key: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let unread = |text| Problem::new(key, format!("is `{text}`, expected a time such as `10m` or `36h`"));
+    text.map(|text| humantime::parse_duration(text).map_err(|_| unread(text)))
+        .transpose()
 }
 
 fn timezone(text: &str) -> Result<Tz, Problem> {
@@ -83,22 +52,7 @@ fn timezone(text: &str) -> Result<Tz, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cron, timezone};
-
-    #[test]
-    fn five_fields_and_shorthands_are_taken() {
-        for text in ["0 2 * * *", "*/15 0-6 1,15 JAN-MAR MON-FRI", "  0  2 * *\t? ", "@daily"] {
-            assert!(cron(text).is_ok(), "{text}");
-        }
-        assert_eq!(cron("  0  2 * *\t? ").unwrap(), "0 2 * * ?");
-    }
-
-    #[test]
-    fn other_lines_are_refused() {
-        for text in ["", "0 2 * *", "* 0 2 * * *", "@reboot", "0 2 * * L;x", "0 2 * * é"] {
-            assert!(cron(text).is_err(), "{text}");
-        }
-    }
+    use super::timezone;
 
     #[test]
     fn zones_are_iana_names() {

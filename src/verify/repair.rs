@@ -6,15 +6,14 @@
 
 use serde_json::Value;
 use tracing::info;
-use uuid::Uuid;
 
 use super::{Severity, Subject, Verified, compare, verify};
-use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::hold::{Hold, Taken};
-use crate::publish::{self, Assembled, PublishError, Spool, Stamp, Visible};
-use crate::records::{Commit, FORM, Open, PlanRecord, PublishedRecord};
-use crate::run::{Desk, RunError, Surroundings, keep_record};
+use crate::nonce::nonce;
+use crate::publish::{self, PublishError, Stamp};
+use crate::records::{Commit, PlanRecord, PublishedRecord};
+use crate::run::{Desk, RunError, Surroundings};
 use crate::validate::Job;
 
 /// Brings back what was decided, and compares again.
@@ -48,7 +47,7 @@ fn bring_back(job: &Job, desk: &mut Desk, around: &Surroundings<'_>) -> Result<V
     desk.showing.nonatomic = around.wait(only_ours(desk, &before))?;
     let pending = around.wait(desk.standing())?.pending().map(|commit| commit.n);
     if let Some(seq) = pending {
-        desk.roll_forward(around)?;
+        around.wait(desk.roll_forward())?;
         if around.wait(desk.standing())?.shown.seq() == seq {
             repaired.push(format!("made publication {seq} visible"));
         }
@@ -97,7 +96,12 @@ fn again(desk: &Desk, around: &Surroundings<'_>) -> Result<Option<Commit>, Error
     };
     // Under the hold the next two numbers are ours; if they are not, `commit` writes the files under those that are.
     let seq = standing.log.head().max(standing.shown.seq()) + 2;
-    let assembled = around.wait(assembled(desk, &plan, seq))?;
+    let stamp = Stamp {
+        seq,
+        plan_id: plan.plan_id.clone(),
+        nonce: nonce(),
+    };
+    let assembled = around.wait(publish::again(&desk.date, &plan, stamp, &desk.spool))?;
     let Some(assembled) = assembled.filter(|assembled| assembled.chunks_digest == newest.chunks_digest) else {
         return Ok(None);
     };
@@ -106,49 +110,11 @@ fn again(desk: &Desk, around: &Surroundings<'_>) -> Result<Option<Commit>, Error
         plan = newest.plan_id,
         "publishing the same parts again"
     );
-    let wanted = Open {
-        v: FORM,
-        job: plan.job.clone(),
-        date: plan.date,
-        n: 0,
-        run_key: desk.holder.run_key.clone(),
-        holder: desk.holder.id.clone(),
-        plan_id: plan.plan_id.clone(),
-        base_id: plan.base_id.clone(),
-        generation: plan.generation,
-        engine: env!("CARGO_PKG_VERSION").to_owned(),
-        at: around.clock.now(),
-    };
+    let wanted = desk.wish(plan.plan_id.clone(), plan.base_id.clone(), plan.generation);
     let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, None))?;
-    let fences = desk.showing.fences;
-    let decided = publish::commit(&desk.date, &plan, &opened, assembled, &desk.holder.id, fences);
-    let (commit, assembled) = around.wait(decided)?;
-    let shown = desk.showing.show(&desk.date, &desk.partition, &commit, assembled);
-    match around.wait(shown)? {
-        Visible::Ours { replaced, .. } => {
-            around.wait(keep_record(desk, &commit, replaced, Value::Null))?;
-            Ok(Some(commit))
-        }
-        Visible::Newer(_) => Err(RunError::Superseded.into()),
-    }
-}
-
-/// The files of a plan made from its parts; `None` when they are not all there.
-async fn assembled(desk: &Desk, plan: &PlanRecord, seq: u64) -> Result<Option<Assembled>, PublishError> {
-    let checkpoint = Checkpoint::open(&desk.date, plan).await?;
-    let stamp = Stamp {
-        seq,
-        plan_id: plan.plan_id.clone(),
-        nonce: Uuid::new_v4().simple().to_string(),
-    };
-    let mut spool = Spool::create(&desk.spool, plan, stamp)?;
-    for chunk in 0..plan.chunks.len() {
-        match checkpoint.load(chunk).await? {
-            Some(part) => spool.append(&part)?,
-            None => return Ok(None),
-        }
-    }
-    spool.finish().map(Some)
+    let stop = around.stop();
+    let published = desk.publish(&plan, &opened, assembled, &stop, |_, _| Value::Null);
+    around.wait_through(published)
 }
 
 /// Writes the record and the marker of what is visible, where they are missing or wrong.
@@ -161,7 +127,7 @@ async fn beside(desk: &Desk, job: &str) -> Result<Vec<String>, PublishError> {
     };
     if now.is_wrong(Subject::Record) {
         PublishedRecord::forget(&desk.date, commit.n).await?;
-        keep_record(desk, commit, None, Value::Null).await?;
+        desk.keep_record(commit, None, Value::Null).await?;
         repaired.push(format!("wrote the record of publication {}", commit.n));
     }
     if now.is_wrong(Subject::Marker) && !now.is_wrong(Subject::File) {

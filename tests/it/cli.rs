@@ -46,6 +46,7 @@ fn help_names_every_command() {
       verify       Compares what readers see of a date with what was decided
       gc           Removes what no run will ask for again from the state folder
       validate     Checks a job file; with a date also its model and the input's columns
+      schedule     Shows when a job runs
       doctor       Checks this machine, and a job on it
       model        Looks into a model registry
       config       Shows settings and the schemas of files
@@ -70,7 +71,7 @@ fn help_of_run_names_its_flags() {
     insta::assert_snapshot!(expect_answer(&["run", "-h"]), @"
     Scores a date's partition and publishes it
 
-    Usage: batch-infer run [OPTIONS] --job <FILE> --date <YYYY-MM-DD>
+    Usage: batch-infer run [OPTIONS] --job <FILE>
 
     Options:
           --config <FILE>            Settings of this machine, a TOML file as in configs/ [env:
@@ -79,23 +80,31 @@ fn help_of_run_names_its_flags() {
           --format <FORM>            Form of what is printed on stdout [env: BATCH_INFER_FORMAT=]
                                      [default: text] [possible values: text, json]
           --set <KEY=VALUE>          Another value for a key of the job file, for this once; may be
-                                     repeated
-          --date <YYYY-MM-DD>        The date to score [env: BATCH_INFER_DATE=]
+                                     repeated [env: BATCH_INFER_SET=]
+          --date <YYYY-MM-DD>        The date to score, or `yesterday` at a terminal; without it the one
+                                     of the time for which this run was scheduled [env:
+                                     BATCH_INFER_DATE=]
       -q, --quiet                    Logs warnings and errors only, and shows no progress [env:
                                      BATCH_INFER_QUIET=]
-          --device <DEVICE>          Where the model runs: auto, cpu, cuda or cuda:N
+          --allow-relative-date      Takes `yesterday` where nobody watches, too [env:
+                                     BATCH_INFER_ALLOW_RELATIVE_DATE=]
+          --device <DEVICE>          Where the model runs: auto, cpu, cuda or cuda:N [env:
+                                     BATCH_INFER_DEVICE=]
           --dry-run                  Looks at everything, loads and tries the model, scores nothing
-          --force                    Scores and publishes again what is published already
+                                     [env: BATCH_INFER_DRY_RUN=]
+          --force                    Scores and publishes again what is published already [env:
+                                     BATCH_INFER_FORCE=]
           --shard <I/N>              Scores one of N parts of the date; the process that finds all parts
                                      finished publishes [env: BATCH_INFER_SHARD=]
           --on-busy <WHAT>           What to do while another process works on the job and date: wait,
-                                     skip or fail
+                                     skip or fail [env: BATCH_INFER_ON_BUSY=]
           --max-runtime <TIME>       Time after which the run stops, such as 2h; finished chunks are
-                                     kept
+                                     kept [env: BATCH_INFER_MAX_RUNTIME=]
           --run-key <KEY>            Names the intention that this process belongs to; all processes
-                                     with one key are one run
+                                     with one key are one run [env: BATCH_INFER_RUN_KEY=]
           --allow-nonatomic-replace  Lets the number of a partition's files change in a bucket, where
-                                     readers see each step of it
+                                     readers see each step of it [env:
+                                     BATCH_INFER_ALLOW_NONATOMIC_REPLACE=]
       -h, --help                     Print help (see more with '--help')
     ");
 }

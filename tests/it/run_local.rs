@@ -3,6 +3,7 @@
 mod again;
 mod bad_rows;
 mod column_types;
+mod corrupt;
 mod layout;
 mod line;
 mod publication;

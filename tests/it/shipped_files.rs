@@ -1,5 +1,6 @@
 //! Files that are shipped beside the code agree with it: jobs, settings, schemas, the tables of exit codes, the changelog.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -138,19 +139,36 @@ fn table_of_exit_codes_in_the_readme_is_that_of_the_program() {
     assert_eq!(rows, expected);
 }
 
+/// Every file below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] })
+        .collect()
+}
+
+/// That each kind of thing that starts runs is among them, and means the same by it, is for tests/deploy.
 #[test]
 fn clusters_give_up_on_the_codes_for_which_a_retry_cannot_help() {
     let hopeless = ExitCode::ALL
         .into_iter()
         .filter(|exit| !exit.retryable() && *exit != ExitCode::Success);
-    let hopeless: Vec<_> = hopeless.map(|exit| exit.code().to_string()).collect();
-    let expected = format!("values: [{}]", hopeless.join(", "));
-    for manifest in shipped("deploy/k8s", "yaml") {
-        let manifest = fs::read_to_string(&manifest).unwrap();
-        if manifest.contains("onExitCodes") {
-            assert!(manifest.contains(&expected), "expected {expected}");
+    let hopeless: BTreeSet<_> = hopeless.map(|exit| exit.code().to_string()).collect();
+    let mut policies = 0;
+    for manifest in below(&repository().join("deploy")) {
+        let text = fs::read_to_string(&manifest).unwrap();
+        if !text.contains("onExitCodes") {
+            continue;
         }
+        policies += 1;
+        let lists = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("values: [")?.strip_suffix(']'));
+        let codes: BTreeSet<_> = lists.flat_map(|list| list.split(", ").map(str::to_owned)).collect();
+        assert_eq!(codes, hopeless, "{}", manifest.display());
     }
+    assert!(policies >= 3, "only {policies} manifests have a policy");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod outcome;
 mod partition;
 mod registry;
 
-pub(crate) use environment::{command, patient, process, repository, variable};
+pub(crate) use environment::{command, now, patient, process, repository, variable};
 pub(crate) use features::{Features, cast_column, column_of, map_column, parquet_files, read_parquet, write_parquet};
 pub(crate) use fixture::{DATE, JobFixture};
 pub(crate) use outcome::{Run, Tree};

@@ -111,6 +111,26 @@ class Flattened(nn.Module):
         return flat[0::2] + 5 * flat[1::2]
 
 
+class Picky(nn.Module):
+    """Throws on some rows and gives no number for others."""
+
+    def forward(self, x: Tensor, v: Tensor, r: Tensor) -> Tensor:
+        a, b, plan = x[:, 0], x[:, 1], x[:, 2]
+        if bool((a == 666).any()):
+            raise RuntimeError("the fan is on fire")
+        score = a + b + 10 * plan + v.sum(1) + r[:, 0]
+        return torch.where(b == 777, torch.full_like(score, float("nan")), score)
+
+
+class Stubborn(nn.Module):
+    """Takes rows of zeros, as a probe gives them, and no other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x != 0).any()):
+            raise RuntimeError("nothing but zeros, please")
+        return x.sum(1)
+
+
 class Ratio(nn.Module):
     """Not a number where both columns are 0, as in the try before a run."""
 
@@ -264,6 +284,25 @@ MODELS = {
         },
     ),
     "flattened": (Flattened(), A_AND_B | {"outputs": [output("score")]}),
+    "picky": (
+        Picky(),
+        {
+            "features": [
+                numeric("a"),
+                numeric("b") | {"impute": 0.0, "range": [-1000.0, 1000.0]},
+                {"name": "plan", "kind": "categorical", "dtype": "string", "vocabulary": ["basic", "pro"]},
+                vector("v", 2),
+                raw("r", "float32") | {"range": [0.0, 100.0]},
+            ],
+            "inputs": [
+                tensor("x", "float32", [-1, 3], "a", "b", "plan"),
+                tensor("v", "float32", [-1, 2], "v"),
+                tensor("r", "float32", [-1, 1], "r"),
+            ],
+            "outputs": [output("score")],
+        },
+    ),
+    "stubborn": (Stubborn(), A_AND_B | {"outputs": [output("score")]}),
     "ratio": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
     "endless": (Endless(1000.0), A_AND_B | {"outputs": [output("score")]}),
     "endless-at-once": (Endless(0.0), A_AND_B | {"outputs": [output("score")]}),

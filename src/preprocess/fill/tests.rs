@@ -19,6 +19,7 @@ fn numeric() -> Numeric {
         log1p: false,
         mean: None,
         std: None,
+        range: None,
         clip: None,
         cast: None,
     }

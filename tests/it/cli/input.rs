@@ -49,8 +49,8 @@ fn missing_column_is_named_with_its_file() {
     run.expect_refusal(ExitCode::Schema);
     insta::assert_snapshot!(run.message(), @"
     error: the input does not fit the job and the model:
-      - `part-00000.parquet`: column `amount`: expected a column that a derived feature reads, found no such column
-      - `part-00000.parquet`: column `amount`: expected a number, found no such column
+      - `part-00000.parquet`: column `amount`: expected a column that a derived feature reads, found no such column [missing column]
+      - `part-00000.parquet`: column `amount`: expected a number, found no such column [missing column]
       exit code: 12 (input columns do not fit the contract)
     ");
 }
@@ -98,8 +98,8 @@ fn every_file_with_a_problem_is_named_in_one_answer() {
     run.expect_refusal(ExitCode::Schema);
     insta::assert_snapshot!(run.message(), @"
     error: the input does not fit the job and the model:
-      - `part-00000.parquet`: column `country`: expected a string, found no such column
-      - `part-00002.parquet`: column `is_card_present`: expected a number, found no such column
+      - `part-00000.parquet`: column `country`: expected a string, found no such column [missing column]
+      - `part-00002.parquet`: column `is_card_present`: expected a number, found no such column [missing column]
       exit code: 12 (input columns do not fit the contract)
     ");
 }
@@ -124,7 +124,7 @@ fn missing_key_is_a_mismatch() {
 }
 
 #[test]
-fn null_without_a_value_for_nulls_is_found_with_file_row_and_column() {
+fn null_without_a_value_for_nulls_is_found_by_the_footer_with_file_and_column() {
     let run = JobFixture::new()
         .rows(2_000)
         .files(2)
@@ -134,19 +134,23 @@ fn null_without_a_value_for_nulls_is_found_with_file_row_and_column() {
         .run();
     run.expect_refusal(ExitCode::BadRows);
     insta::assert_snapshot!(run.message(), @r#"
-    error: NULL_FEATURE in `part-00001.parquet`, row 777, column `days_since_signup`
-      hint: give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.NULL_FEATURE = "reject"
+    error: the input holds nulls that the job does not tolerate; nothing was scored:
+      - `part-00001.parquet`: column `days_since_signup`: expected no nulls (NULL_FEATURE = "fail"), found 1 of 1 nulls, by the footers [nulls]
+      hint: correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = "reject"
       exit code: 13 (more bad rows or damaged files than allowed)
     "#);
 }
 
 #[test]
-fn null_key_is_found_with_file_row_and_column() {
+fn null_key_is_found_by_the_footer_with_file_and_column() {
     let run = JobFixture::new()
         .features(|features| features.changed(0, |batch| with_null(batch, "transaction_id", 99)))
         .run();
-    run.expect_refusal(ExitCode::BadRows)
-        .expect_said(&["NULL_KEY in `part-00000.parquet`, row 99, column `transaction_id`"]);
+    run.expect_refusal(ExitCode::BadRows).expect_said(&[
+        "`part-00000.parquet`: column `transaction_id`",
+        "NULL_KEY",
+        "1 of 1 nulls",
+    ]);
 }
 
 /// Writes nonsense over the first page of a column.

@@ -420,6 +420,27 @@ fn retry_of_a_run_that_published_is_no_second_publication() {
 }
 
 #[test]
+fn run_key_that_is_used_for_something_else_is_named() {
+    let fixture = chunked().setting("run.key", "one");
+    fixture.run().expect_rows(ROWS);
+    let again = fixture.job("model.version", "'1'").run();
+    assert_eq!(outcome(&again), "already_published");
+    assert_eq!(again.report()["used_key"], "one");
+}
+
+#[test]
+fn damaged_record_behind_the_place_of_a_run_costs_it_the_place_and_no_more() {
+    let fixture = chunked()
+        .setting("run.key", "one")
+        .variable("FAILPOINTS", "log.create.after=return(kill)");
+    fixture.run().expect_killed();
+    fs::write(records(&fixture).join("log/00000000000000000002.json"), b"{").unwrap();
+    let retry = fixture.variable("FAILPOINTS", "").run();
+    retry.expect_rows(ROWS);
+    assert_eq!(retry.report()["output"]["seq"], 4, "a place above the damaged record");
+}
+
+#[test]
 fn marker_that_cannot_be_written_is_a_failure_that_the_next_run_mends() {
     let fixture = chunked().variable("FAILPOINTS", "success.put.before=return(enospc)");
     let run = fixture.run();

@@ -62,7 +62,10 @@ fn rejected_rows_are_kept_with_key_file_row_reason_and_column() {
         .iter()
         .map(|field| field.name().clone())
         .collect();
-    assert_eq!(names, ["transaction_id", "_file", "_row", "_reason", "_column"]);
+    assert_eq!(
+        names,
+        ["transaction_id", "_file", "_row", "_reason", "_column", "_message"]
+    );
     let (first, second) = ("part-00000.parquet", "part-00001.parquet");
     assert_eq!(
         texts(column_of(&rejects, "_file")),
@@ -115,7 +118,7 @@ fn more_bad_rows_than_allowed_publish_nothing() {
         .published_before()
         .run();
     run.expect_refusal(ExitCode::BadRows);
-    run.expect_said(&["max_bad_rows = 5", "NULL_FEATURE", "nothing was published"]);
+    run.expect_said(&["max_bad_rows = 5", "NULL_FEATURE", "nothing was scored"]);
 }
 
 #[test]

@@ -54,3 +54,10 @@ pub(crate) fn temporary(folder: &Path) -> PathBuf {
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// Seconds since 1970, by the clock that files are stamped with.
+pub(crate) fn now() -> i64 {
+    let file = tempfile::tempfile().unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    i64::try_from(written.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}

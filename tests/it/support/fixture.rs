@@ -31,6 +31,7 @@ pub(crate) struct JobFixture {
     placed: Vec<(String, Features)>,
     settings: Vec<(String, String)>,
     arguments: Vec<String>,
+    memory: Option<u64>,
     written: OnceCell<()>,
 }
 
@@ -71,6 +72,7 @@ impl JobFixture {
             placed: Vec::new(),
             settings: Vec::new(),
             arguments: Vec::new(),
+            memory: None,
             written: OnceCell::new(),
         };
         fixture
@@ -107,6 +109,14 @@ impl JobFixture {
     pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
+    }
+
+    /// Address space of the process; what asks for more is told that there is none.
+    pub(crate) fn limited(self, bytes: u64) -> Self {
+        Self {
+            memory: Some(bytes),
+            ..self
+        }
     }
 
     /// The next run gets none of the arguments so far.
@@ -203,7 +213,10 @@ impl JobFixture {
 
     fn process(&self, name: &str) -> Process {
         self.write();
-        let mut process = process(self.home.path());
+        let mut process = match self.memory {
+            None => process(self.home.path()),
+            Some(bytes) => limited(&process(self.home.path()), bytes),
+        };
         let settings = self.settings.iter().map(|(name, value)| (name, value));
         process.args(name.split(' ')).args(["--job", "job.toml"]).envs(settings);
         process
@@ -222,4 +235,22 @@ impl JobFixture {
             }
         });
     }
+}
+
+/// The same process in a shell that limits its memory.
+fn limited(process: &Process, bytes: u64) -> Process {
+    let mut shell = Process::new("/bin/sh");
+    shell.env_clear();
+    shell.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", bytes >> 10)]);
+    shell.arg(process.get_program()).args(process.get_args());
+    if let Some(folder) = process.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    for (name, value) in process.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }

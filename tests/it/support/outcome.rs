@@ -50,7 +50,8 @@ fn collect(root: &Path, folder: &Path, tree: &mut BTreeMap<PathBuf, Option<Vec<u
             tree.insert(name, None);
             collect(root, &path, tree);
         } else {
-            tree.insert(name, Some(fs::read(&path).unwrap()));
+            // A run that is under way may have removed it meanwhile.
+            tree.extend(fs::read(&path).ok().map(|bytes| (name, Some(bytes))));
         }
     }
 }

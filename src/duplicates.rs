@@ -1,0 +1,128 @@
+//! Finds rows whose key stands in an earlier row of the input.
+//!
+//! Reads the keys of the whole input, in order, before anything is scored: what becomes of a row must not depend on which chunk is
+//! finished first. Keeps 128 bits of a SHA-256 for each key, so that memory depends on the number of rows and not on their keys.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::{Array, ArrayRef};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+use futures::{StreamExt, stream};
+
+use crate::batch::{ChunkId, FeatureBatch};
+use crate::digest::sha256_prefix;
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::plan::{Chunk, Plan};
+use crate::read::{self, ReadError, Tolerance};
+
+/// Chunks fetched at a time.
+const CONCURRENT: usize = 4;
+
+/// Rows whose key stands in an earlier row, by chunk, in order. Rows without a key are none of them.
+pub async fn find(
+    plan: &Plan,
+    keys: &[String],
+    tolerance: Tolerance,
+) -> Result<BTreeMap<ChunkId, Vec<usize>>, DuplicatesError> {
+    let plan = &plan.narrowed(keys);
+    let mut fetches = stream::iter(&plan.chunks)
+        .map(|chunk| fetch(plan, chunk))
+        .buffered(CONCURRENT);
+    let mut seen = HashSet::new();
+    let mut found = BTreeMap::new();
+    while let Some(bytes) = fetches.next().await {
+        let batch = read::decode(plan, bytes?, tolerance)?;
+        let rows = repeated(&batch, keys, &mut seen)?;
+        if !rows.is_empty() {
+            found.insert(batch.chunk, rows);
+        }
+    }
+    Ok(found)
+}
+
+/// The first of the rows that were found, for a message.
+pub fn first(plan: &Plan, found: &BTreeMap<ChunkId, Vec<usize>>, keys: &[String]) -> Option<DuplicatesError> {
+    let (chunk, rows) = found.first_key_value()?;
+    let mut row = *rows.first()?;
+    let span = plan.chunk(*chunk).spans.iter().find(|span| {
+        let is_in = row < span.rows.len();
+        row -= if is_in { 0 } else { span.rows.len() };
+        is_in
+    })?;
+    Some(DuplicatesError::Found {
+        rows: found.values().map(Vec::len).sum(),
+        file: plan.files[span.file].name.clone(),
+        row: span.first_row + row as u64,
+        key: keys.join(", "),
+    })
+}
+
+async fn fetch(plan: &Plan, chunk: &Chunk) -> Result<read::ChunkBytes, ReadError> {
+    let ranges = read::ranges(plan, chunk)?;
+    read::fetch(plan, chunk, ranges).await
+}
+
+fn repeated(batch: &FeatureBatch, keys: &[String], seen: &mut HashSet<u128>) -> Result<Vec<usize>, ArrowError> {
+    let columns: Vec<ArrayRef> = keys
+        .iter()
+        .filter_map(|key| batch.columns.column_by_name(key).cloned())
+        .collect();
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
+    let rows = RowConverter::new(fields.collect())?.convert_columns(&columns)?;
+    let has_key = |row: &usize| columns.iter().all(|column| column.is_valid(*row));
+    let mut found = Vec::new();
+    for row in (0..batch.columns.num_rows()).filter(has_key) {
+        if !seen.insert(sha256_prefix(rows.row(row).as_ref())) {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// Why keys could not be compared, or what came of it.
+#[derive(Debug, thiserror::Error)]
+pub enum DuplicatesError {
+    /// A key stands twice, and the job does not tolerate it.
+    #[error(
+        "DUPLICATE_KEY in `{file}`, row {row}, column `{key}`: an earlier row has the same key ({rows} such rows in all)"
+    )]
+    Found {
+        /// All of them.
+        rows: usize,
+        /// File of the first.
+        file: String,
+        /// Index of the first in the file, from 0.
+        row: u64,
+        /// The key columns.
+        key: String,
+    },
+    /// The keys could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Keys of a type that cannot be compared.
+    #[error("compare the keys")]
+    Compare(#[from] ArrowError),
+}
+
+impl Seam for DuplicatesError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Found { .. } => ExitCode::BadRows,
+            Self::Read(error) => error.exit(),
+            Self::Compare(_) => ExitCode::Schema,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Found { .. } => Some(
+                "correct the rows, or keep the first of each: [rows] max_bad_rows, max_bad_fraction and on.DUPLICATE_KEY = \"reject\""
+                    .to_owned(),
+            ),
+            Self::Read(error) => error.hint(),
+            Self::Compare(_) => Some("a key is a number, a string, a date or a time".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a chunk cannot be read.
+
+use arrow::error::ArrowError;
+use bytesize::ByteSize;
+use parquet::errors::ParquetError;
+
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::guard::Panicked;
+use crate::storage::StorageError;
+use crate::thrift::Malformed;
+
+/// Why a chunk cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes are not what a Parquet file would hold.
+    #[error("decode row group {row_group} of `{file}`")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Index of the row group.
+        row_group: usize,
+        /// What is wrong.
+        source: Fault,
+    },
+    /// The footer and the pages disagree.
+    #[error("row group {row_group} of `{file}` gave {found} rows, its footer says {expected}")]
+    Rows {
+        /// The file.
+        file: String,
+        /// Index of the row group.
+        row_group: usize,
+        /// Rows by the footer.
+        expected: usize,
+        /// Rows decoded.
+        found: usize,
+    },
+    /// It would fill the memory.
+    #[error(
+        "row group {row_group} of `{file}` takes more than {} once decoded, most of it column `{column}`",
+        ByteSize(*.limit)
+    )]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Index of the row group.
+        row_group: usize,
+        /// The column that takes most.
+        column: String,
+        /// Bytes that it may take.
+        limit: u64,
+    },
+    /// Columns of several row groups do not join.
+    #[error("join the row groups of a chunk")]
+    Join(#[source] ArrowError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What is wrong with bytes that cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// What the decoder says.
+    #[error(transparent)]
+    Decoder(#[from] ParquetError),
+    /// The decoder panicked.
+    #[error(transparent)]
+    Panic(#[from] Panicked),
+    /// The header of a page is no structure.
+    #[error("column `{column}`, page header at byte {offset}: {fault}")]
+    Header {
+        /// The column.
+        column: String,
+        /// Where the header begins in the file.
+        offset: u64,
+        /// What is wrong with it.
+        #[source]
+        fault: Malformed,
+    },
+    /// A page says what cannot be.
+    #[error("column `{column}`, page at byte {offset}: {claim}")]
+    Page {
+        /// The column.
+        column: String,
+        /// Where the page begins in the file.
+        offset: u64,
+        /// What it says.
+        claim: String,
+    },
+}
+
+impl ReadError {
+    /// Whether the bytes are at fault, and neither the store nor the plan. Bytes that were damaged on their way may be whole the next time.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Rows { .. } | Self::TooLarge { .. } => true,
+            Self::Join(_) | Self::Storage(_) => false,
+        }
+    }
+
+    /// The error with what is below it, on one line.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Corrupt { source, .. } => format!("{self}: {source}"),
+            Self::Rows { .. } | Self::TooLarge { .. } | Self::Join(_) | Self::Storage(_) => self.to_string(),
+        }
+    }
+}
+
+impl Seam for ReadError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Corrupt { .. } | Self::Rows { .. } | Self::TooLarge { .. } => ExitCode::BadRows,
+            Self::Join(_) => ExitCode::Schema,
+            Self::Storage(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Storage(error) => error.hint(),
+            Self::Corrupt { .. } | Self::Rows { .. } => Some(
+                "the file is damaged: have it written again; with `on_corrupt_file = \"reject\"` below [input] its rows are rejected and the rest is scored"
+                    .to_owned(),
+            ),
+            Self::TooLarge { .. } => Some(
+                "if the file is as it should be, raise `[line] max_decoded`, lower `[line] chunk_rows`, or have it written with smaller row groups; if not, have it written again"
+                    .to_owned(),
+            ),
+            Self::Join(_) => None,
+        }
+    }
+}

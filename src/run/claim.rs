@@ -1,0 +1,111 @@
+//! A run's claim to a date: its place in the log, and the plan that it means to publish.
+//!
+//! The steps by which runs keep apart, in the order in which a run takes them. What is scored is no matter here.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::gate::{gate, superseded};
+use super::{Desk, RunError};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::hold::Hold;
+use crate::pipeline::Gate;
+use crate::plan::generation;
+use crate::publish::{self, PublishError};
+use crate::records::{Open, PlanRecord};
+
+/// Folders of one plan that may be damaged before it is given up.
+const MOST_DAMAGED: u32 = 8;
+
+/// What a run is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Intent {
+    /// The plan, whichever time it is done.
+    pub(super) base_id: String,
+    /// Whether it is done again although it is published.
+    pub(super) again: bool,
+    /// Whether a published date is an error.
+    pub(super) only_once: bool,
+}
+
+/// A run's place in the log and its plan.
+#[derive(Clone)]
+pub(super) struct Claim<'a> {
+    desk: &'a Desk,
+    /// The place.
+    pub(super) opened: Open,
+    /// The plan as all processes know it.
+    pub(super) record: PlanRecord,
+}
+
+/// The place that a run would take, before anything is written. `None` when what it would make is published by now.
+pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result<Option<Open>, Error> {
+    let standing = desk.standing().await?;
+    if desk.settled(&standing, intent).is_some() {
+        return Ok(None);
+    }
+    if standing.overtaken(&desk.holder.run_key) {
+        return Err(RunError::Superseded.into());
+    }
+    desk.showing.permits(&desk.partition, &standing, files).await?;
+    let base_id = &intent.base_id;
+    let again = match standing.log.generation(base_id) {
+        // One that was begun and never committed is still to be done.
+        Some(before) if intent.again && standing.log.has_committed(base_id, before) => before + 1,
+        Some(before) => before,
+        None => 0,
+    };
+    Ok(Some(desk.wish(generation(base_id, again), base_id.clone(), again)))
+}
+
+/// Takes the place, or the one that another process of the same intention has. `lost` is the number of a commit that cannot be shown.
+pub(super) async fn take_place(desk: &Desk, wanted: &Open, lost: Option<u64>) -> Result<Open, PublishError> {
+    publish::open(&desk.date, &desk.partition, wanted, lost).await
+}
+
+impl<'a> Claim<'a> {
+    /// Keeps the plan's record, or takes the one that is there. A folder whose record is damaged is left alone, and the plan done in
+    /// another.
+    pub(super) async fn settle(desk: &'a Desk, opened: Open, mut record: PlanRecord) -> Result<Self, Error> {
+        for _ in 0..MOST_DAMAGED {
+            if let Some(record) = publish::settle_plan(&desk.date, record.clone()).await? {
+                return Ok(Self { desk, opened, record });
+            }
+            warn!(
+                plan = record.plan_id,
+                "the record of the plan cannot be used; its chunks are scored again"
+            );
+            record.generation += 1;
+            record.plan_id = generation(&record.base_id, record.generation);
+        }
+        Err(RunError::Plans {
+            plans: desk.date.plans().location().to_string(),
+        }
+        .into())
+    }
+
+    /// Takes a new place if the commit behind the old one is lost.
+    pub(super) async fn renew(&mut self, lost: Option<u64>) -> Result<(), PublishError> {
+        if lost == Some(self.opened.n + 1) {
+            self.opened = take_place(self.desk, &self.opened, lost).await?;
+        }
+        Ok(())
+    }
+
+    /// An error when a later run has taken the place of this one.
+    pub(super) async fn go_on(&self) -> Result<(), Error> {
+        superseded(self.desk.date.clone(), self.opened.clone(), self.record.plan_id.clone()).await
+    }
+
+    /// What is asked before each chunk.
+    pub(super) fn gate(&self, hold: Option<Arc<Hold>>, clock: &Arc<dyn Clock>) -> Gate {
+        gate(&self.desk.date, &self.opened, &self.record.plan_id, hold, clock)
+    }
+
+    /// True when another process has published this plan meanwhile.
+    pub(super) async fn is_published(&self) -> Result<bool, PublishError> {
+        Ok(self.desk.standing().await?.is_published(&self.record.plan_id))
+    }
+}

@@ -1,0 +1,8 @@
+//! What becomes of bad rows and bad columns: by reason and by policy, with isolation, rejects, and rows that are scored again.
+
+mod isolation;
+mod picky;
+mod policy;
+mod property;
+mod rescore;
+mod schema;

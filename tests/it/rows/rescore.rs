@@ -1,0 +1,100 @@
+//! `run --only-rejected`: after a fix, just the rejected rows are scored, and the others stay as they are published.
+
+use batch_infer::exit::ExitCode;
+
+use super::picky::{expect_published, job, rejected, rejecting, rows, run, write};
+use crate::support::JobFixture;
+
+/// A job that tolerates what these tests do to rows.
+fn tolerant() -> JobFixture {
+    rejecting(rejecting(job(), "MODEL_ERROR", 20), "NULL_FEATURE", 20)
+}
+
+#[test]
+fn mended_rows_take_their_place_among_the_others() {
+    let mut broken = rows(100);
+    let bad = [0, 5, 16, 17, 63, 99];
+    for row in bad {
+        broken[row].a = Some(666.0);
+    }
+    let job = tolerant();
+    let first = run(&job, &broken);
+    assert_eq!(first.report()["rows"]["out"], 94);
+    // All but one are mended.
+    let mut mended = rows(100);
+    mended[17].a = Some(666.0);
+    let job = job.argument("--only-rejected");
+    let second = run(&job, &mended);
+    expect_published(
+        &second,
+        mended
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| *row != 17)
+            .map(|(_, row)| row),
+    );
+    let report = second.report();
+    assert_eq!(
+        (&report["rows"]["in"], &report["rows"]["out"]),
+        (&100.into(), &99.into())
+    );
+    assert_eq!(rejected(&job).len(), 1);
+
+    let runs = second.partition().texts("run_id");
+    assert_eq!(
+        runs.iter().filter(|run| **run == runs[0]).count(),
+        5,
+        "the mended rows say which run scored them"
+    );
+
+    let third = run(&job, &rows(100));
+    expect_published(&third, &rows(100));
+    let fourth = job.run();
+    assert_eq!(fourth.report()["outcome"], "nothing_rejected");
+}
+
+#[test]
+fn chunks_may_be_cut_otherwise_than_before() {
+    let mut broken = rows(100);
+    for row in [2, 40, 41, 42, 80] {
+        broken[row].a = None;
+    }
+    let job = tolerant();
+    write(&job, "part-00000.parquet", &broken[..50], 20);
+    write(&job, "part-00001.parquet", &broken[50..], 20);
+    job.run().expect_success();
+    let whole = rows(100);
+    write(&job, "part-00000.parquet", &whole[..50], 7);
+    write(&job, "part-00001.parquet", &whole[50..], 50);
+    let again = job.argument("--only-rejected").setting("line.chunk_rows", "9").run();
+    expect_published(&again, &whole);
+}
+
+#[test]
+fn other_rows_in_the_input_are_noticed() {
+    let mut broken = rows(40);
+    broken[7].a = None;
+    let job = tolerant();
+    run(&job, &broken).expect_success();
+    let job = job.argument("--only-rejected");
+
+    let mut moved = rows(40);
+    moved.swap(20, 21);
+    run(&job, &moved)
+        .expect_exit(ExitCode::Schema)
+        .expect_said(&["row 20", "has another `k`"]);
+    run(&job, &rows(41))
+        .expect_exit(ExitCode::Schema)
+        .expect_said(&["41 rows now"]);
+    run(&job, &rows(5))
+        .expect_exit(ExitCode::Schema)
+        .expect_said(&["of 1 rejected rows 0 are found"]);
+}
+
+#[test]
+fn without_a_publication_there_is_nothing_to_add_to() {
+    let job = tolerant().argument("--only-rejected");
+    run(&job, &rows(10))
+        .expect_refusal(ExitCode::InputNotReady)
+        .expect_said(&["nothing is published", "without --only-rejected"]);
+}
