@@ -166,6 +166,30 @@ fn credentials_that_are_refused_are_a_matter_of_permission() {
 }
 
 #[test]
+fn nothing_in_a_bucket_holds_a_secret() {
+    let Some(service) = lake() else { return };
+    let before = service.keys("");
+    let run = job(&service)
+        .setting("log.level", "trace")
+        .variable("AWS_ACCESS_KEY_ID", "AKIAcAnArY00KEY0000000")
+        .variable("AWS_SECRET_ACCESS_KEY", "cAnArY/secret+access=key")
+        .variable("AWS_SESSION_TOKEN", "cAnArY-session-token")
+        .run();
+    let said = run.expect_success().said();
+    assert!(!String::from_utf8_lossy(&said).contains("cAnArY"), "{}", run.message());
+    let made: Vec<_> = service
+        .keys("")
+        .into_iter()
+        .filter(|key| !before.contains(key))
+        .collect();
+    assert!(made.iter().any(|key| key.contains("/published/")), "{made:?}");
+    for key in made {
+        let bytes = service.read(&key);
+        assert!(!bytes.windows(6).any(|window| window == b"cAnArY"), "{key}");
+    }
+}
+
+#[test]
 fn source_of_credentials_that_lacks_something_is_a_mistake_in_the_settings() {
     let fixture = JobFixture::new().job("model.registry", "'s3://lake/models'");
     let fixture = reaching(fixture, "http://127.0.0.1:1").setting("storage.credentials", "web_identity");

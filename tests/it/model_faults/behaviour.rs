@@ -105,7 +105,8 @@ fn process_that_tries_such_a_model_ends_when_it_is_asked_to() {
 fn machine_without_enough_memory_is_no_fault_of_a_row() {
     let fixture = with_a_stone("hungry")
         .job("rows.max_bad_rows", "50")
-        .job("rows.max_bad_fraction", "1.0");
+        .job("rows.max_bad_fraction", "1.0")
+        .job("rows.on.MODEL_ERROR", "'reject'");
     let run = fixture.run();
     run.expect_refusal(ExitCode::HostMemory);
     insta::assert_snapshot!(run.message(), @"
