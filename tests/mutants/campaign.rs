@@ -48,7 +48,7 @@ pub(crate) fn run(asked: &Asked) -> bool {
     let tally = Mutex::new(Tally::default());
     let next = AtomicU64::new(0);
     let over = || {
-        let minutes = asked.minutes.map(|minutes| Duration::from_mins(minutes));
+        let minutes = asked.minutes.map(Duration::from_mins);
         minutes.is_some_and(|most| SystemClock.monotonic().saturating_sub(start) > most)
     };
     thread::scope(|scope| {
