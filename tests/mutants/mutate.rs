@@ -307,7 +307,7 @@ fn swap(file: &mut Anatomy, page: &PagePlace, chance: &mut Rng) -> &'static str 
 }
 
 /// Bytes that a page holds which says that it holds others.
-const BURST: usize = 400 << 20;
+const BURST: usize = 160 << 20;
 
 /// A page is hundreds of megabytes large, as its header says or not.
 fn burst(file: &mut Anatomy, page: &PagePlace, chance: &mut Rng) -> &'static str {
