@@ -85,11 +85,12 @@ impl<'a> Walk<'a> {
         let mut id = 0;
         loop {
             let header = self.byte()?;
-            if header & 0x0f == 0 {
+            let (delta, kind) = (header >> 4, header & 0x0f);
+            if kind == 0 {
                 break;
             }
-            let kind = Kind::of(header & 0x0f).map_err(|fault| self.malformed(fault))?;
-            id = match header >> 4 {
+            let kind = Kind::of(kind).map_err(|fault| self.malformed(fault))?;
+            id = match delta {
                 0 => self.integer()?,
                 delta => id.wrapping_add(i64::from(delta)),
             };

@@ -95,8 +95,10 @@ async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
         Err(damage) => return Ok(Err(damage)),
     };
     let (start, end) = (size - TAIL_BYTES - length, size - TAIL_BYTES);
-    if let Some(held) = start.checked_sub(size - window).and_then(|at| usize::try_from(at).ok()) {
-        return Ok(Ok(tail.slice(held..tail.len() - TAIL_BYTES as usize)));
+    if let Some(at) = start.checked_sub(size - window) {
+        // Places in the window, which is in memory.
+        let within = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        return Ok(Ok(tail.slice(within(at)..within(at + length))));
     }
     let read = file.place.read_ranges(&[start..end], etag).await?;
     Ok(Ok(read.into_iter().next().unwrap_or_default()))

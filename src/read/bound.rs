@@ -69,8 +69,8 @@ pub(super) fn of(file: &InputFile, span: &Span, held: &Held, limit: u64) -> Resu
         if in_pages > room {
             return Err(Excess::Column(name()));
         }
-        let root = file.metadata.parquet_schema().get_column_root_idx(leaf);
-        let arrow = file.schema().fields().get(root).map(|field| field.data_type());
+        let field = file.metadata.parquet_schema().get_column_root_idx(leaf);
+        let arrow = file.schema().fields().get(field).map(|field| field.data_type());
         let look = Look {
             held,
             column,
@@ -130,11 +130,12 @@ impl Look<'_> {
                     let claim = format!("{} values do not fit into its {} bytes", page.values, page.uncompressed);
                     return Err(self.fault(page, claim));
                 }
-                Content::Data | Content::DataV2 if prefixes || page.encoded == Encoded::DeltaLength => {
-                    if inside::counts_too_many(self.held, self.column, page, prefixes)? {
-                        let claim = format!("it claims more lengths than its {} values", page.values);
-                        return Err(self.fault(page, claim));
-                    }
+                Content::Data | Content::DataV2
+                    if (prefixes || page.encoded == Encoded::DeltaLength)
+                        && inside::counts_too_many(self.held, self.column, page, prefixes)? =>
+                {
+                    let claim = format!("it claims more lengths than its {} values", page.values);
+                    return Err(self.fault(page, claim));
                 }
                 _ => {}
             }

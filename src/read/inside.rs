@@ -9,6 +9,7 @@ use parquet::basic::Compression;
 use parquet::column::page::{Page as Decompressed, PageReader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::page::{Held, Page};
@@ -44,10 +45,11 @@ pub(super) fn bursts(held: &Held, column: &ColumnChunkMetaData, page: &Page, roo
     }
 }
 
+/// What is compressed of a page.
 fn body(held: &Held, page: &Page) -> Result<Bytes, ParquetError> {
-    use parquet::file::reader::ChunkReader;
-    let length = usize::try_from(page.compressed)?;
-    held.get_bytes(page.offset + page.header, length)
+    let levels = page.levels.min(page.compressed);
+    let length = usize::try_from(page.compressed - levels)?;
+    held.get_bytes(page.offset + page.header + levels, length)
 }
 
 /// Whether more than `most` bytes come out. What is damaged is left to the decoder.
@@ -89,19 +91,10 @@ pub(super) fn counts_too_many(
     prefixes: bool,
 ) -> Result<bool, ParquetError> {
     let content = content(held, column, page)?;
-    let values = content.as_ref();
-    let Some(mut after) = lengths(values, page.values) else {
-        return Ok(true);
-    };
-    if prefixes {
-        // Two lists of lengths: what is shared with the value before, and what is new.
-        match lengths(after, page.values) {
-            Some(rest) => after = rest,
-            None => return Ok(true),
-        }
-    }
-    let _ = after;
-    Ok(false)
+    let first = lengths(&content, page.values);
+    // Where beginnings are shared there are two lists: what is shared with the value before, and what is new.
+    let fits = first.is_some_and(|after| !prefixes || lengths(after, page.values).is_some());
+    Ok(!fits)
 }
 
 /// Goes over a list of lengths; `None` when it says that it is longer than `most`. Where it ends too early the decoder will notice.

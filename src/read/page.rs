@@ -101,6 +101,8 @@ pub(super) struct Page {
     /// Values, nulls among them; for lists also one for each that is empty.
     pub(super) values: u64,
     pub(super) encoded: Encoded,
+    /// Bytes of levels that stand before what is compressed, in pages of version 2.
+    pub(super) levels: u64,
 }
 
 /// The pages of a column chunk that are held, in order.
@@ -162,6 +164,7 @@ fn page(offset: u64, bytes: &[u8], column: &ColumnChunkMetaData) -> Result<Page,
         // Where nothing is compressed, readers take the bytes as they are.
         uncompressed: uncompressed.max(compressed),
         values,
+        levels: size("length of levels", numbers.levels)?,
         encoded: match numbers.encoding {
             2 | 8 => Encoded::Indexes,
             6 => Encoded::DeltaLength,
@@ -171,6 +174,9 @@ fn page(offset: u64, bytes: &[u8], column: &ColumnChunkMetaData) -> Result<Page,
     })
 }
 
+/// The field of a page of version 2 that says how values are stored.
+const V2_ENCODING: i64 = 4;
+
 /// The numbers of a page header.
 #[derive(Debug, Default)]
 struct Numbers {
@@ -179,6 +185,7 @@ struct Numbers {
     compressed: i64,
     values: i64,
     encoding: i64,
+    levels: i64,
     header: usize,
 }
 
@@ -193,7 +200,7 @@ impl Numbers {
                 (3, Kind::Integer) => numbers.compressed = walk.integer()?,
                 // Data, dictionary, data of version 2: each states its values first, and its encoding second or fourth.
                 (5 | 7, Kind::Struct) => numbers.described(walk, 2)?,
-                (8, Kind::Struct) => numbers.described(walk, 4)?,
+                (8, Kind::Struct) => numbers.described(walk, V2_ENCODING)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -207,6 +214,9 @@ impl Numbers {
             match (id, kind) {
                 (1, Kind::Integer) => self.values = walk.integer()?,
                 (id, Kind::Integer) if id == encoding => self.encoding = walk.integer()?,
+                (5 | 6, Kind::Integer) if encoding == V2_ENCODING => {
+                    self.levels = self.levels.saturating_add(walk.integer()?);
+                }
                 _ => return Ok(false),
             }
             Ok(true)

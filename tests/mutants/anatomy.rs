@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use batch_infer::thrift::{Kind, Malformed, Walk};
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::basic::Compression;
+use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
 
 /// A value in a structure.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct PagePlace {
     pub(crate) body: Range<usize>,
     /// Its column chunk in the file.
     pub(crate) chunk: usize,
+    pub(crate) codec: Compression,
 }
 
 /// A file taken apart.
@@ -42,7 +44,7 @@ impl Anatomy {
         let footer = tail - length..tail;
         let metadata = ParquetMetaDataReader::decode_metadata(&bytes[footer.clone()]).unwrap();
         let mut pages = Vec::new();
-        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+        let chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
         for (chunk, column) in chunks.enumerate() {
             let (start, length) = column.byte_range();
             let (mut at, end) = (
@@ -55,7 +57,12 @@ impl Anatomy {
                 let size = number(&bytes, numbers.0.iter().find(|leaf| leaf.path == [3]).unwrap());
                 let body = header.end..header.end + usize::try_from(size).unwrap();
                 at = body.end;
-                pages.push(PagePlace { header, body, chunk });
+                pages.push(PagePlace {
+                    header,
+                    body,
+                    chunk,
+                    codec: column.compression(),
+                });
             }
         }
         let crc = pages.iter().any(|page| checksum(&bytes, page).is_some());

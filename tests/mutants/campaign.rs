@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A child begins with reading whole files.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Injuries to what checksums cover.
 const IN_PAGES: [&str; 3] = [
@@ -48,8 +48,8 @@ pub(crate) fn run(asked: &Asked) -> bool {
     let tally = Mutex::new(Tally::default());
     let next = AtomicU64::new(0);
     let over = || {
-        let minutes = asked.minutes.map(|minutes| Duration::from_secs(60 * minutes));
-        minutes.is_some_and(|most| SystemClock.monotonic() - start > most)
+        let minutes = asked.minutes.map(Duration::from_mins);
+        minutes.is_some_and(|most| SystemClock.monotonic().saturating_sub(start) > most)
     };
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
@@ -65,7 +65,7 @@ pub(crate) fn run(asked: &Asked) -> bool {
         }
     });
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    report(asked, &tally, SystemClock.monotonic() - start);
+    report(asked, &tally, SystemClock.monotonic().saturating_sub(start));
     tally.failures.is_empty()
 }
 

@@ -1,10 +1,13 @@
 //! Makes a mutant: one to three injuries to one file, most of them where a reader looks for numbers.
 
+use std::io::Write;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use batch_infer::guard::guarded;
 use batch_infer::thrift::Kind;
 use fastrand::Rng;
+use parquet::basic::Compression;
 
 use crate::anatomy::{Anatomy, Leaf, PagePlace, checksum, number, written};
 
@@ -83,7 +86,7 @@ pub(crate) fn mutant(file: &Anatomy, others: &[Anatomy], chance: &mut Rng) -> Mu
 
 fn injure(file: &mut Anatomy, others: &[Anatomy], chance: &mut Rng) -> &'static str {
     let page = chance.choice(&file.pages).cloned();
-    match (chance.u8(0..18), page) {
+    match (chance.u8(0..19), page) {
         (0, _) => {
             let place = file.footer.clone();
             flip(&mut file.bytes, place, chance);
@@ -147,6 +150,7 @@ fn injure(file: &mut Anatomy, others: &[Anatomy], chance: &mut Rng) -> &'static 
             bytes[from..].fill(if chance.bool() { 0 } else { 0xff });
             "the rest of a page wiped"
         }
+        (17, Some(page)) => burst(file, &page, chance),
         _ => {
             let tail = file.bytes.len().saturating_sub(8);
             let length = u32::try_from(*chance.choice(&EXTREMES).expect("some") & 0xffff_ffff).expect("32 bits");
@@ -280,7 +284,7 @@ fn replace(file: &mut Anatomy, place: Range<usize>, new: &[u8]) {
 /// Two pages of a column change places, or two bodies under the headers of one another.
 fn swap(file: &mut Anatomy, page: &PagePlace, chance: &mut Rng) -> &'static str {
     let same = |other: &&PagePlace| other.chunk == page.chunk && other.header.start > page.header.start;
-    let Some(other) = file.pages.iter().filter(same).last().cloned() else {
+    let Some(other) = file.pages.iter().rfind(same).cloned() else {
         return "nothing";
     };
     if file.bytes.len() < other.body.end {
@@ -300,6 +304,62 @@ fn swap(file: &mut Anatomy, page: &PagePlace, chance: &mut Rng) -> &'static str 
     new.extend_from_slice(&file.bytes[first.clone()]);
     file.bytes.splice(first.start..second.end, new);
     "two pages swapped"
+}
+
+/// Bytes that a page holds which says that it holds others.
+const BURST: usize = 160 << 20;
+
+/// A page is hundreds of megabytes large, as its header says or not.
+fn burst(file: &mut Anatomy, page: &PagePlace, chance: &mut Rng) -> &'static str {
+    static ZEROS: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
+    let [gzip, brotli, zstd] = ZEROS.get_or_init(zeros);
+    let body = match page.codec {
+        Compression::GZIP(_) => gzip,
+        Compression::BROTLI(_) => brotli,
+        Compression::ZSTD(_) => zstd,
+        _ => return "nothing",
+    };
+    let leaves = file.header(page);
+    let value = |path: &[i64]| leaves.iter().find(|leaf| leaf.path == path);
+    // Levels of version 2 stand before what is compressed.
+    let levels = [[8, 5], [8, 6]].iter().filter_map(|path| value(path));
+    let levels: i64 = levels.map(|leaf| number(&file.bytes, leaf)).sum();
+    let levels = usize::try_from(levels).unwrap_or(0);
+    let mut new = file.bytes[page.header.clone()].to_vec();
+    let body = [&file.bytes[page.body.start..page.body.start + levels], body].concat();
+    let stated = if chance.bool() {
+        number(&file.bytes, value(&[2]).expect("a size"))
+    } else {
+        (BURST + levels).try_into().expect("small")
+    };
+    for (path, size) in [([3], body.len().try_into().expect("small")), ([2], stated)] {
+        let place = &value(&path).expect("a size").place;
+        new.splice(
+            place.start - page.header.start..place.end - page.header.start,
+            written(size),
+        );
+    }
+    new.extend(body);
+    replace(file, page.header.start..page.body.end, &new);
+    "a page of zeros"
+}
+
+/// Zeros by gzip, Brotli and zstd.
+fn zeros() -> [Vec<u8>; 3] {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut brotli = brotli::CompressorWriter::new(Vec::new(), 1 << 16, 1, 22);
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).expect("a level");
+    let piece = vec![0; 1 << 20];
+    for _ in 0..BURST / piece.len() {
+        gzip.write_all(&piece).expect("memory");
+        brotli.write_all(&piece).expect("memory");
+        zstd.write_all(&piece).expect("memory");
+    }
+    [
+        gzip.finish().expect("memory"),
+        brotli.into_inner(),
+        zstd.finish().expect("memory"),
+    ]
 }
 
 /// Makes the checksums fit what the pages hold now.

@@ -66,7 +66,7 @@ pub(crate) fn run(asked: &Asked) {
         };
         println!("end {number} {crc} {unchanged} {line} [{}]", mutant.injuries.join(", "));
         if asked.only.is_some() {
-            println!("{chosen}: {:?}", corpus()[chosen].0);
+            println!("{chosen}: {}", corpus()[chosen].0.display());
         }
     }
 }
@@ -78,7 +78,7 @@ fn judged(reader: &Reader, mutant: &Mutant, whole: &RecordBatch) -> String {
     let before = machine.resident().unwrap_or(0);
     let start = SystemClock.monotonic();
     let outcome = catch_unwind(AssertUnwindSafe(|| reader.read(&mutant.bytes)));
-    let seconds = (SystemClock.monotonic() - start).as_secs_f64();
+    let seconds = SystemClock.monotonic().saturating_sub(start).as_secs_f64();
     let peak = machine.peak_resident().unwrap_or(0).saturating_sub(before);
     let most = MOST_BYTES + MOST_BYTES / 5 + BESIDE;
     let memory = if peak > most { "LARGE" } else { "small" };
