@@ -60,12 +60,14 @@ test: readers debug ## run all tests: Rust, the output in the hands of its reade
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/campaign
 
 # Sizes, seed and stores pass through: make campaign T1=1000 T4=5000 SEED=7 STORE=s3 MINUTES=30. Without sizes, the long ones.
-# T7=all compares the fires of all time zones over twelve years with another program's reading, and does nothing else.
+# T7=all compares the fires of all time zones over twelve years with another program's reading; T10=900 lets a daemon run for so many
+# seconds, with jobs that fire each minute of a faster clock and runs that are killed. With one of them nothing else is done.
 .PHONY: campaign
-ifdef T7
+ifneq ($(T7)$(T10),)
 campaign: debug
 	$(say) 'campaign: when jobs run'
-	BATCH_INFER_T7=$(T7) $(CARGO) test --locked --features failpoints --test it -- --nocapture schedule::oracle
+	BATCH_INFER_T7=$(T7) BATCH_INFER_T10=$(T10) $(CARGO) test --locked --features failpoints --test it -- --nocapture \
+		$(if $(T7),schedule::oracle) $(if $(T10),daemon::ends::daemon_stays)
 else
 campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks; takes hours, or MINUTES=30
 	$(say) 'campaign: killed, stopped, crowded, cut off and out of disk'
