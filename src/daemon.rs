@@ -12,6 +12,7 @@ mod systemd;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -193,7 +194,8 @@ impl<'a> Daemon<'a> {
             match worker.look(&self.watch.holder, self.around.clock.as_ref()).await {
                 Ok(()) => {}
                 Err(failure) => {
-                    warn!(job = worker.name(), %failure, "its schedule record cannot be kept; nothing is started before it is");
+                    let cause = failure.source().map(ToString::to_string);
+                    warn!(job = worker.name(), %failure, cause, "its schedule record cannot be kept; nothing is started before it is");
                     sound = false;
                 }
             }

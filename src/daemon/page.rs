@@ -114,7 +114,11 @@ fn push_job(body: &mut String, job: &JobStatus, now: DateTime<Utc>) {
             );
             let next = schedule.coming.first().map(|fire| {
                 let local = fire.local.replace('T', " ");
-                format!("{local} · {} · for {}", wait(fire.at - now), fire.date)
+                let wait = wait(fire.at - now);
+                format!(
+                    "<span class=\"keep\">{local}</span> · {wait} · <span class=\"keep\">for {}</span>",
+                    fire.date
+                )
             });
             fact("next", next.unwrap_or_else(|| "never".to_owned()));
         }

@@ -61,15 +61,30 @@ impl ScheduleRecord {
     /// Keeps it over the version that was read. None where somebody else has written meanwhile.
     pub async fn keep(&self, place: &Place, over: Option<&Version>) -> Result<Option<Version>, StorageError> {
         let bytes = encode(self);
-        if let Some(over) = over {
-            return Ok(match place.replace(bytes, over).await? {
-                Replaced::Ours(version) => Some(version),
-                Replaced::Theirs => None,
-            });
+        match over {
+            // A local disk replaces on no condition, so there a look comes first.
+            Some(over) if place.local().is_some() => {
+                if version(place).await?.as_ref() != Some(over) {
+                    return Ok(None);
+                }
+                place.write(bytes).await?;
+            }
+            Some(over) => {
+                return Ok(match place.replace(bytes, over).await? {
+                    Replaced::Ours(version) => Some(version),
+                    Replaced::Theirs => None,
+                });
+            }
+            None => {
+                if place.create(bytes).await? != Created::Ours {
+                    return Ok(None);
+                }
+            }
         }
-        match place.create(bytes).await? {
-            Created::Ours => Ok(place.read_record().await?.map(|(_, version)| version)),
-            Created::Theirs(_) => Ok(None),
-        }
+        version(place).await
     }
+}
+
+async fn version(place: &Place) -> Result<Option<Version>, StorageError> {
+    Ok(place.read_record().await?.map(|(_, version)| version))
 }

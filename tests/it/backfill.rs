@@ -162,7 +162,10 @@ fn backfill_that_is_terminated_passes_it_on_and_can_go_on() {
     fixture.command("validate").assert().success();
     let range = ["--from", "2026-11-15", "--to", "2026-11-20"];
     let mut command: Command = process(&fixture.path(""));
-    command.args(["backfill", "--job", "job.toml"]).args(range).args(["--format", "json"]);
+    command
+        .args(["backfill", "--job", "job.toml"])
+        .args(range)
+        .args(["--format", "json"]);
     let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..LOOKS {
         if published(&fixture.path("")) > 0 {
