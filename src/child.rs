@@ -38,16 +38,11 @@ pub struct Order {
 #[derive(Debug, Clone, Serialize)]
 pub struct Finished {
     /// How the process ended.
-    #[serde(serialize_with = "code")]
     pub exit: ExitCode,
     /// What it printed: its report or its error. Null when it printed neither.
     pub report: Value,
     /// Seconds from start to end.
     pub seconds: f64,
-}
-
-fn code<S: serde::Serializer>(exit: &ExitCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u8(exit.code())
 }
 
 /// Variables by which several processes at once share the cores and the memory that one would have, and none draws a bar over the others.

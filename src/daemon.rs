@@ -139,7 +139,7 @@ async fn serve(around: &Surroundings<'_>, pages: &Arc<Pages>) -> Result<Option<h
     Ok(Some(server))
 }
 
-impl<'a> Daemon<'a> {
+impl Daemon<'_> {
     /// Puts the jobs that were read in force. What is known of those that stay is kept.
     fn take_board(&mut self) -> Result<(), Error> {
         let mut workers = BTreeMap::new();
@@ -169,7 +169,7 @@ impl<'a> Daemon<'a> {
     fn reload(&mut self) {
         systemd::reloading();
         let before = self.board.clone();
-        let read = Board::read(&self.watch.jobs).map_err(Error::from).and_then(|board| {
+        let read = Board::read(&self.watch.jobs).and_then(|board| {
             self.board = board;
             self.take_board()
         });
@@ -247,7 +247,10 @@ impl<'a> Daemon<'a> {
         let (job, shutdown, clock) = (name.to_owned(), self.around.shutdown, Arc::clone(&self.around.clock));
         let started = clock.now();
         info!(job, date = %task.date, scheduled = %task.scheduled, attempt = task.attempts, "starting");
+        // The copy of the file stays as long as the process may read it.
+        let board = self.board.clone();
         let run = async move {
+            let _board = board;
             let finished = order
                 .run(task.date, Some(task.scheduled), shutdown, clock.as_ref())
                 .await;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use chrono::NaiveDate;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Only, Range, Standing, State};
@@ -22,7 +22,7 @@ pub struct Scored {
     /// What became of it.
     pub outcome: Outcome,
     /// How its process ended; none when it was not started.
-    #[serde(rename = "exit_code", serialize_with = "code")]
+    #[serde(rename = "exit_code")]
     pub exit: Option<ExitCode>,
     /// Rows read.
     pub rows_in: Option<u64>,
@@ -86,12 +86,8 @@ pub struct Summary {
     /// Rows written.
     pub rows_out: u64,
     /// How the worst date ended.
-    #[serde(rename = "exit_code", serialize_with = "code")]
-    pub exit: Option<ExitCode>,
-}
-
-fn code<S: Serializer>(exit: &Option<ExitCode>, serializer: S) -> Result<S::Ok, S::Error> {
-    exit.map(ExitCode::code).serialize(serializer)
+    #[serde(rename = "exit_code")]
+    pub exit: ExitCode,
 }
 
 impl Scored {
@@ -168,14 +164,9 @@ impl Summary {
                 .filter(|scored| scored.outcome == Outcome::Published)
                 .filter_map(|scored| scored.rows_out)
                 .sum(),
-            exit: Some(stopped.map_or(worst, Signal::exit)),
+            exit: stopped.map_or(worst, Signal::exit),
             dates,
         }
-    }
-
-    /// How the process ends.
-    pub fn exit(&self) -> ExitCode {
-        self.exit.unwrap_or(ExitCode::Success)
     }
 
     /// The summary for people.

@@ -73,7 +73,7 @@ fn worst_is_what_another_start_cannot_mend() {
     ] {
         let dates = exits.iter().map(|exit| ended(*exit)).collect();
         let summary = Summary::of("job", range("2026-11-01", "2026-11-30"), 0, dates, None);
-        assert_eq!(summary.exit(), worst, "{exits:?}");
+        assert_eq!(summary.exit, worst, "{exits:?}");
     }
     let dates = vec![ended(ExitCode::Success)];
     let stopped = Summary::of(
@@ -83,7 +83,7 @@ fn worst_is_what_another_start_cannot_mend() {
         dates,
         Some(Signal::Terminate),
     );
-    assert_eq!(stopped.exit(), ExitCode::Terminated);
+    assert_eq!(stopped.exit, ExitCode::Terminated);
 }
 
 #[test]

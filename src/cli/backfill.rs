@@ -66,7 +66,7 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
     };
     context.channels(&settings).write_summary(&json!(summary));
     context.print(&summary, &summary.text());
-    Ok(summary.exit())
+    Ok(summary.exit)
 }
 
 fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> Order {

@@ -1,6 +1,7 @@
 //! Pages for people: all jobs at a glance, and what was published of one date. Made here as text, without scripts, for any width.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -310,7 +311,9 @@ fn seconds(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
-    span(TimeDelta::milliseconds((seconds * 1_000.0).min(1e15) as i64))
+    let time = Duration::try_from_secs_f64(seconds).ok();
+    let time = time.and_then(|time| TimeDelta::from_std(time).ok());
+    span(time.unwrap_or(TimeDelta::MAX))
 }
 
 fn wait(time: TimeDelta) -> String {

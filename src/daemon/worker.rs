@@ -309,7 +309,7 @@ impl Worker {
             match now_what {
                 Ended::Done => info!(job, %date, exit_code, "ended"),
                 Ended::Again(_) if stopped => {
-                    info!(job, %date, exit_code, "stopped, and gone on with at the next start")
+                    info!(job, %date, exit_code, "stopped, and gone on with at the next start");
                 }
                 Ended::Again(at) => warn!(job, %date, exit_code, %at, "failed, and is tried again"),
                 Ended::Failed => warn!(job, %date, exit_code, reason = finished.exit.meaning(), "failed"),

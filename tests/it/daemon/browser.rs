@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Watch, variable};
 
-/// A browser that is driven over WebDriver and ends with the test.
+/// A browser that is driven by `chromedriver` and ends with the test.
 struct Browser {
     driver: Child,
     session: String,
@@ -56,7 +56,7 @@ impl Browser {
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let driver = Command::new("chromedriver")
+        let mut driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -68,16 +68,22 @@ impl Browser {
         });
         let wanted = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}});
         let url = format!("http://127.0.0.1:{port}/session");
-        for _ in 0..100 {
-            if let Some(id) = ask(&url, &wanted)["value"]["sessionId"].as_str() {
-                return Some(Self {
-                    session: format!("{url}/{id}"),
-                    driver,
-                });
+        let session = (0..100).find_map(|_| {
+            let id = ask(&url, &wanted)["value"]["sessionId"].as_str().map(str::to_owned);
+            if id.is_none() {
+                sleep(Duration::from_millis(200));
             }
-            sleep(Duration::from_millis(200));
-        }
-        panic!("no session with chromedriver");
+            id
+        });
+        let Some(id) = session else {
+            let _ = driver.kill();
+            let _ = driver.wait();
+            panic!("no session with chromedriver");
+        };
+        Some(Self {
+            session: format!("{url}/{id}"),
+            driver,
+        })
     }
 
     fn open(&self, url: &str) {
