@@ -62,15 +62,18 @@ test: readers debug ## run all tests: Rust, the output in the hands of its reade
 	BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" -m pytest -q -p no:cacheprovider tests/campaign
 
 # Sizes, seed and stores pass through: make campaign T1=1000 T4=5000 SEED=7 STORE=s3 MINUTES=30. Without sizes, the long ones.
-# T5 reads damaged Parquet files, T7=all compares the fires of all time zones over twelve years with another program's reading; neither needs a store.
+# T5 reads damaged Parquet files; T7=all compares the fires of all time zones over twelve years with another program's reading; T10=900 lets a
+# daemon run for so many seconds, with jobs that fire each minute of a faster clock and runs that are killed. None of them needs a store.
 sizes := $(strip $(foreach test,T1 T2 T3 T4 T8 T9 T10-state,$(if $($(test)),$(test)=$($(test)))))
+asked := $(T5)$(T7)$(T10)$(sizes)
 .PHONY: campaign
 campaign: readers debug ## prove that publishing survives kills, crowds, faults and full disks, and reading damage; takes hours, or MINUTES=30
-	$(say) 'campaign: damaged files, times, killed, stopped, crowded, cut off and out of disk'
-	$(if $(T5)$(if $(sizes)$(T7),,all),$(CARGO) test --locked --features failpoints --test mutants -- \
+	$(say) 'campaign: damaged files, times, a daemon, killed, stopped, crowded, cut off and out of disk'
+	$(if $(T5)$(if $(asked),,all),$(CARGO) test --locked --features failpoints --test mutants -- \
 		--count $(or $(T5),10000000) --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)))
-	$(if $(T7)$(if $(sizes)$(T5),,all),BATCH_INFER_T7=$(or $(T7),all) $(CARGO) test --locked --features failpoints --test it -- --nocapture schedule::oracle)
-	$(if $(sizes)$(if $(T5)$(T7),,all),CARGO="$(CARGO)" BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py $(sizes) \
+	$(if $(T7)$(if $(asked),,all),BATCH_INFER_T7=$(or $(T7),all) $(CARGO) test --locked --features failpoints --test it -- --nocapture schedule::oracle)
+	$(if $(T10)$(if $(asked),,all),BATCH_INFER_T10=$(or $(T10),900) $(CARGO) test --locked --features failpoints --test it -- --nocapture daemon::ends::daemon_stays)
+	$(if $(sizes)$(if $(asked),,all),CARGO="$(CARGO)" BATCH_INFER_BIN="$(binary)" "$(READERS_VENV)/bin/python" tests/campaign/campaign.py $(sizes) \
 		$(if $(SEED),--seed $(SEED)) $(if $(STORE),--store $(STORE)) $(if $(MINUTES),--minutes $(MINUTES)))
 
 .PHONY: build

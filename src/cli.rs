@@ -3,8 +3,10 @@
 //! Results go to stdout, logs and progress to stderr. No logic lives here: a command reads files, calls the library and prints.
 
 mod args;
+mod backfill;
 mod config;
 mod context;
+mod daemon;
 mod doctor;
 mod gc;
 mod head;
@@ -66,6 +68,8 @@ fn answer(command: Command, context: &Context) -> Result<ExitCode, Error> {
     match command {
         Command::Run(args) => run::run(&args, context),
         Command::Plan(args) => plan::plan(&args, context),
+        Command::Backfill(args) => backfill::backfill(&args, context),
+        Command::Daemon(args) => daemon::daemon(&args, context),
         Command::Runs(args) => runs::runs(&args.command, context),
         Command::Rejects(args) => rejects::rejects(&args.command, context),
         Command::Verify(args) => verify::verify(&args, context),

@@ -2,10 +2,16 @@
 //!
 //! Everything that needs a time, or time to pass, takes a [`Clock`], so that a test owns it.
 
+#[cfg(feature = "failpoints")]
+mod steered;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{BoxFuture, FutureExt, ready};
+
+#[cfg(feature = "failpoints")]
+pub use steered::SteeredClock;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {

@@ -67,6 +67,16 @@ pub mod history;
 pub mod verify;
 pub mod gc;
 
+// What others are told.
+pub mod ending;
+pub mod metrics;
+pub mod announce;
+
+// Many runs.
+pub mod child;
+pub mod backfill;
+pub mod daemon;
+
 // Beside the line.
 pub mod progress;
 pub mod telemetry;

@@ -6,6 +6,8 @@
 //!
 //! ```text
 //! <state>/v1/<job>/dataset.json            which data set this is about
+//! <state>/v1/<job>/schedule.json           up to when a daemon has seen fires, and what it has still to do
+//! <state>/v1/<job>/ended.json              how the last run ended
 //! <state>/v1/<job>/date=D/
 //!   lease.json, lock                       who works at it: `hold`
 //!   log/00000000000000000001.json          open | commit, by number
@@ -24,6 +26,7 @@ mod dataset;
 mod log;
 mod plan;
 mod published;
+mod schedule;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -37,6 +40,7 @@ pub use dataset::DatasetRecord;
 pub use log::{Commit, DataFile, Entry, Log, Open};
 pub use plan::{PlanInput, PlanModel, PlanRecord};
 pub use published::PublishedRecord;
+pub use schedule::ScheduleRecord;
 
 use crate::storage::{Place, StorageError};
 

@@ -62,6 +62,8 @@ pub struct RunReport {
     pub retries: Counts,
     /// Version of this program.
     pub engine: &'static str,
+    /// The trace that the run belongs to.
+    pub trace_id: Option<String>,
 }
 
 /// What became of a run.
@@ -167,6 +169,8 @@ pub struct Made<'a> {
     pub clock: &'a dyn Clock,
     /// The machine.
     pub machine: &'a Machine,
+    /// The trace that the run belongs to.
+    pub trace_id: Option<&'a str>,
 }
 
 impl RunReport {
@@ -229,6 +233,7 @@ impl RunReport {
             peak_memory_bytes: made.machine.peak_resident().unwrap_or(0),
             retries: storage::counts(),
             engine: env!("CARGO_PKG_VERSION"),
+            trace_id: made.trace_id.map(str::to_owned),
         }
     }
 

@@ -11,7 +11,8 @@ mod spec;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::document::{Document, Origin};
@@ -28,8 +29,16 @@ pub use spec::{
 /// What the names of our variables start with.
 const VARIABLE_PREFIX: &str = "BATCH_INFER_";
 
+/// The variable with the URL for pings.
+const PING_URL: &str = "BATCH_INFER_PING_URL";
+
+/// The variable with the URL that is told of failures.
+const WEBHOOK_URL: &str = "BATCH_INFER_WEBHOOK_URL";
+
 /// Variables whose values must never be seen in a log. File names of tokens are no secrets.
-const SECRET_VARIABLES: [&str; 6] = [
+const SECRET_VARIABLES: [&str; 8] = [
+    PING_URL,
+    WEBHOOK_URL,
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -77,6 +86,12 @@ pub struct Settings {
     pub publish: PublishSettings,
     /// How records are kept.
     pub state: StateSettings,
+    /// Files in which a run says how it ended.
+    pub task: TaskSettings,
+    /// Where metrics of runs go.
+    pub metrics: MetricsSettings,
+    /// How the daemon runs.
+    pub daemon: DaemonSettings,
     /// What is said while it runs.
     pub log: LogSettings,
 }
@@ -119,6 +134,8 @@ pub struct RunSettings {
     pub max_runtime: Option<Duration>,
     /// Time in which a run that is asked to stop finishes what it has in hand.
     pub shutdown_grace: Duration,
+    /// The trace that this process belongs to, by `TRACEPARENT`.
+    pub trace_id: Option<String>,
 }
 
 /// What happens when another process works at the same job and date.
@@ -150,6 +167,41 @@ pub struct StateSettings {
     pub allow_network_fs: bool,
     /// How long chunks of plans are kept that are neither published nor in progress.
     pub retention: Duration,
+}
+
+/// Files in which a run says how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// File for the report or the error.
+    pub summary_file: Option<PathBuf>,
+    /// Airflow's folder for results.
+    pub xcom: Option<PathBuf>,
+    /// The kubelet's file for a message.
+    pub termination_log: Option<PathBuf>,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        check::task(spec::TaskSpec::default())
+    }
+}
+
+/// Where metrics of runs go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Folder of the node exporter.
+    pub textfile: Option<PathBuf>,
+    /// URL of a Pushgateway.
+    pub pushgateway: Option<String>,
+}
+
+/// How the daemon runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Address of its pages; `None`: there are none.
+    pub listen: Option<SocketAddr>,
+    /// Runs at a time, over all jobs.
+    pub max_parallel_runs: usize,
 }
 
 /// What is said while it runs.
@@ -216,7 +268,8 @@ pub type Flag<'a> = (&'a str, &'a str, &'a str);
 /// The settings in force: a file, if there is one, with this process's variables and the flags over it.
 pub fn load(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Settings, Error> {
     let document = document(file, environment, flags)?;
-    let (_, settings) = read(&document)?;
+    let (_, mut settings) = read(&document)?;
+    settings.run.trace_id = environment("TRACEPARENT").as_deref().and_then(trace_id);
     Ok(settings)
 }
 
@@ -240,6 +293,38 @@ pub fn scheduled_time() -> Option<String> {
 /// Name of the Kubernetes Job of this pod.
 pub fn kubernetes_job() -> Option<String> {
     environment("BATCH_INFER_KUBERNETES_JOB")
+}
+
+/// A URL that is pinged when a run begins and ends, in the manner of healthchecks.io. Whoever knows it can use it, so it is no setting.
+pub fn ping_url() -> Option<String> {
+    environment(PING_URL)
+}
+
+/// A URL that is told of failures and recoveries. A secret like that for pings.
+pub fn webhook_url() -> Option<String> {
+    environment(WEBHOOK_URL)
+}
+
+/// The trace of a `traceparent` of W3C Trace Context, version 00 or one that begins like it. None where it is not one.
+fn trace_id(traceparent: &str) -> Option<String> {
+    let mut parts = traceparent.trim().split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, digits| {
+        text.len() == digits
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
+    let whole = version != "00" || parts.next().is_none();
+    let sound = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    (whole && sound && !zero(trace) && !zero(parent)).then(|| trace.to_owned())
+}
+
+/// The file that steers the clock of a daemon under test.
+#[cfg(feature = "failpoints")]
+pub fn test_clock() -> Option<PathBuf> {
+    environment("BATCH_INFER_TEST_CLOCK").map(PathBuf::from)
 }
 
 /// True for a variable that is set to nothing.

@@ -1,11 +1,13 @@
 //! What can be asked: the types that clap fills.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::backfill::Only;
 use crate::date::Asked;
 use crate::run::Shard;
 
@@ -48,6 +50,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Shows what a run would do: reads footers, scores nothing, writes nothing
     Plan(JobArgs),
+    /// Scores the dates of a range, each in a process of its own
+    Backfill(BackfillArgs),
+    /// Runs the jobs of a folder by their schedules
+    Daemon(DaemonArgs),
     /// Shows what was published
     Runs(RunsArgs),
     /// Shows rejected rows
@@ -126,9 +132,61 @@ pub(super) struct RunArgs {
     /// Names the intention that this process belongs to; all processes with one key are one run
     #[arg(long, value_name = "KEY")]
     pub(super) run_key: Option<String>,
+    /// Also writes the report, or the error, as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) summary_file: Option<String>,
     /// Lets the number of a partition's files change in a bucket, where readers see each step of it
     #[arg(long)]
     pub(super) allow_nonatomic_replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackfillArgs {
+    #[command(flatten)]
+    pub(super) file: JobFile,
+    /// The first date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) from: NaiveDate,
+    /// The last date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(super) to: NaiveDate,
+    /// Which dates: those that readers do not see, those whose last run published nothing, or all
+    #[arg(long, value_name = "WHICH", default_value = "missing")]
+    pub(super) only: Only,
+    /// Says which dates would be scored, and scores none
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// Dates that are scored at a time; they share the cores and the memory
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) parallel: NonZeroUsize,
+    /// Begins with the newest date
+    #[arg(long)]
+    pub(super) newest_first: bool,
+    /// Scores and publishes again what is published already
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Also writes the summary as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) summary_file: Option<String>,
+    /// Where the model runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DaemonArgs {
+    /// The folder with the job files, *.toml
+    #[arg(value_name = "FOLDER")]
+    pub(super) jobs: PathBuf,
+    /// Address and port of the pages, or `off`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<String>,
+    /// Runs at a time, over all jobs
+    #[arg(long, value_name = "N")]
+    pub(super) max_parallel_runs: Option<NonZeroUsize>,
+    /// Where models run: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
 }
 
 fn shard(text: &str) -> Result<Shard, String> {

@@ -2,17 +2,19 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tracing::info;
 
 use super::args::{Common, Format, JobArgs, JobFile};
 use super::validate::ANY_DATE;
+use crate::announce::Channels;
 use crate::clock::{Clock, SystemClock};
 use crate::date::{self, Known, Origin};
 use crate::document::Document;
@@ -72,6 +74,16 @@ impl Context {
             quiet: common.quiet,
             runtime: OnceLock::new(),
         }
+    }
+
+    /// The settings file.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// Whether little is to be said.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
     }
 
     /// The settings in force: flag over environment over file over default.
@@ -134,7 +146,7 @@ impl Context {
     /// Starts logs and progress, and listens for signals.
     pub(super) fn terminal(&self, settings: &Settings) -> Result<Terminal<'_>, Error> {
         let machine = Machine::here();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = clock();
         let terminal = stderr().is_terminal();
         let screen = Screen::stderr();
         let log = &settings.log;
@@ -169,6 +181,31 @@ impl Context {
     #[expect(clippy::unused_self, reason = "one door for all answers")]
     pub(super) fn write(&self, text: &str) {
         let _ = stdout().write_all(text.as_bytes());
+    }
+
+    /// Who is told how a run ended.
+    #[expect(clippy::unused_self, reason = "one door for all answers")]
+    pub(super) fn channels(&self, settings: &Settings) -> Channels {
+        Channels {
+            task: settings.task.clone(),
+            metrics: settings.metrics.clone(),
+            ping: settings::ping_url(),
+            webhook: settings::webhook_url(),
+        }
+    }
+
+    /// An error for people who were not there.
+    #[expect(clippy::unused_self, reason = "one door for all answers")]
+    pub(super) fn told(&self, error: &Error) -> String {
+        let text = format!("{error}\n  exit code: {}", error.exit());
+        Redactor::new(settings::secrets()).clean(&text).into_owned()
+    }
+
+    /// An error for machines.
+    #[expect(clippy::unused_self, reason = "one door for all answers")]
+    pub(super) fn document(&self, error: &Error) -> Value {
+        let text = error.to_json().to_string();
+        serde_json::from_str(&Redactor::new(settings::secrets()).clean(&text)).unwrap_or_default()
     }
 
     /// Reports an error, on stderr for people, and as the one JSON document where that was asked for.
@@ -209,6 +246,20 @@ impl Terminal<'_> {
             self.monitor.hear(&Event::Failed);
         }
         done
+    }
+}
+
+#[cfg(not(feature = "failpoints"))]
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// The machine's clock, unless a test steers another one.
+#[cfg(feature = "failpoints")]
+fn clock() -> Arc<dyn Clock> {
+    match settings::test_clock() {
+        Some(file) => Arc::new(crate::clock::SteeredClock::new(file)),
+        None => Arc::new(SystemClock),
     }
 }
 

@@ -294,6 +294,7 @@ impl<'a> Line<'a> {
             tally: &self.tally,
             clock: around.clock.as_ref(),
             machine: around.machine,
+            trace_id: around.settings.run.trace_id.as_deref(),
         })
     }
 

@@ -123,6 +123,11 @@ impl Agenda {
     pub fn look(&mut self, job: &str, schedule: &Schedule, now: DateTime<Utc>) -> Look {
         let due = schedule.due(self.mark, now);
         self.mark = self.mark.max(now);
+        // A wait that was set by a clock which has been set back since would not end.
+        let latest = now + delta(schedule.jitter + FIRST_WAIT * 2_u32.pow(MOST_ATTEMPTS));
+        for task in &mut self.waiting {
+            task.not_before = task.not_before.min(latest);
+        }
         let mut look = Look {
             queued: Vec::new(),
             dropped: due.dropped,
@@ -158,10 +163,9 @@ impl Agenda {
 
     /// When there is something to do next: a date may start, or the schedule fires.
     pub fn next(&self, schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let waits = self
-            .running
-            .is_none()
-            .then(|| self.waiting.iter().map(|task| task.not_before).min());
+        // One that may start already waits for something else than time.
+        let coming = self.waiting.iter().map(|task| task.not_before).filter(|at| *at > now);
+        let waits = self.running.is_none().then(|| coming.min());
         let fire = schedule.next_after(self.mark.max(now)).map(|fire| fire.at);
         waits.flatten().into_iter().chain(fire).min()
     }

@@ -95,7 +95,7 @@ pub struct Cron {
 
 /// What a field says.
 struct Values {
-    values: BTreeSet<u32>,
+    named: BTreeSet<u32>,
     /// Written with `*` or `?`: it does not restrict the other day field.
     star: bool,
     /// Begins with `*` or `?`, with or without a step, or names every value.
@@ -129,17 +129,17 @@ impl Cron {
         let day_of_week = DAY_OF_WEEK.read(day_of_week)?;
 
         let times = |days: &str, weekdays: &str| {
-            let (minutes, hours, months) = (list(&minute.values), list(&hour.values), list(&month.values));
+            let (minutes, hours, months) = (list(&minute.named), list(&hour.named), list(&month.named));
             let line = format!("0 {minutes} {hours} {days} {months} {weekdays}");
             cron::Schedule::from_str(&line).expect("lists of values within their fields")
         };
         // The crate counts from 1, which is Sunday.
-        let weekdays = day_of_week.values.iter().map(|day| day + 1).collect();
+        let weekdays = day_of_week.named.iter().map(|day| day + 1).collect();
         let either_day = !day_of_month.star && !day_of_week.star;
         let times = match (day_of_month.star, day_of_week.star) {
-            (_, true) => vec![times(&list(&day_of_month.values), "*")],
+            (_, true) => vec![times(&list(&day_of_month.named), "*")],
             (true, false) => vec![times("*", &list(&weekdays))],
-            (false, false) => vec![times(&list(&day_of_month.values), "*"), times("*", &list(&weekdays))],
+            (false, false) => vec![times(&list(&day_of_month.named), "*"), times("*", &list(&weekdays))],
         };
         let cron = Self {
             text: text.to_owned(),
@@ -190,7 +190,7 @@ impl Cron {
 
 impl Field {
     fn read(&self, text: &str) -> Result<Values, CronError> {
-        let mut values = BTreeSet::new();
+        let mut named = BTreeSet::new();
         let mut star = false;
         for item in text.split(',') {
             let (base, step) = match item.split_once('/') {
@@ -200,13 +200,13 @@ impl Field {
             let (first, last) = self.range(base, step.is_some(), item)?;
             let step = step.unwrap_or(1);
             star |= matches!(base, "*" | "?") && step == 1;
-            let named = (first..=last).step_by(step);
-            values.extend(named.map(|value| if value > self.last { self.first } else { value }));
+            let values = (first..=last).step_by(step);
+            named.extend(values.map(|value| if value > self.last { self.first } else { value }));
         }
-        let whole = values.len() > (self.last - self.first) as usize;
+        let whole = named.len() > (self.last - self.first) as usize;
         Ok(Values {
             wild: whole || text.starts_with(['*', '?']),
-            values,
+            named,
             star,
         })
     }

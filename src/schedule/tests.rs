@@ -271,6 +271,17 @@ fn clock_that_is_set_back_fires_nothing_twice() {
 }
 
 #[test]
+fn wait_ends_also_on_a_clock_that_was_set_back() {
+    let mut agenda = Agenda::new(at("2026-11-20 00:00"));
+    agenda.look("job", &nightly(), at("2026-11-20 02:00"));
+    agenda.start(date("2026-11-19"));
+    agenda.ended(ExitCode::Killed, at("2027-11-20 02:00"));
+    assert_eq!(agenda.ready(at("2026-11-20 02:10")), None);
+    agenda.look("job", &nightly(), at("2026-11-20 02:10"));
+    assert!(agenda.ready(at("2026-11-20 02:13")).is_some());
+}
+
+#[test]
 fn clock_that_is_set_forward_goes_through_catch_up() {
     let mut agenda = Agenda::new(at("2026-11-20 00:00"));
     let look = agenda.look("job", &nightly(), at("2026-11-23 00:00"));

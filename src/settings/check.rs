@@ -1,15 +1,17 @@
 //! Settings as written become settings as used: each short text is read, or it is a problem.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use super::spec::{
-    AUTO, FormatSpec, LeaseSpec, LogSpec, OFF, ProgressSpec, RunSpec, SINGLE_PUT_LIMIT, SettingsSpec, StorageSettings,
+    AUTO, DaemonSpec, FormatSpec, LeaseSpec, LogSpec, MetricsSpec, OFF, ProgressSpec, RunSpec, SINGLE_PUT_LIMIT,
+    SettingsSpec, StorageSettings, TaskSpec,
 };
 use super::{
-    DeviceRequest, DeviceSettings, InferSettings, LeaseSettings, LineSettings, LogFormat, LogSettings, ProgressMode,
-    PublishSettings, RunSettings, Settings, StateSettings,
+    DaemonSettings, DeviceRequest, DeviceSettings, InferSettings, LeaseSettings, LineSettings, LogFormat, LogSettings,
+    MetricsSettings, ProgressMode, PublishSettings, RunSettings, Settings, StateSettings, TaskSettings,
 };
 use crate::problem::{Problem, kept, listed, meant};
 
@@ -38,9 +40,14 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     else {
         return Err(found);
     };
+    let metrics = kept(metrics(spec.metrics), &mut found);
     let (Some(run), Some(lease), Some(single_put_max), Some(retention), Some(batch_timeout)) =
         (run, lease, single_put_max, retention, batch_timeout)
     else {
+        return Err(found);
+    };
+    let daemon = kept(daemon(&spec.daemon), &mut found);
+    let (Some(metrics), Some(daemon)) = (metrics, daemon) else {
         return Err(found);
     };
     Ok(Settings {
@@ -63,6 +70,9 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
             allow_network_fs: spec.state.allow_network_fs,
             retention,
         },
+        task: task(spec.task),
+        metrics,
+        daemon,
         log: LogSettings {
             level,
             format: format(&spec.log),
@@ -160,6 +170,7 @@ fn run(spec: RunSpec) -> Result<RunSettings, Problem> {
         shards: spec.shards,
         max_runtime: max_runtime.transpose()?,
         shutdown_grace: time("run.shutdown_grace", &spec.shutdown_grace)?,
+        trace_id: None,
     })
 }
 
@@ -187,6 +198,48 @@ fn single_put_max(text: &str) -> Result<u64, Problem> {
     }
 }
 
+pub(super) fn task(spec: TaskSpec) -> TaskSettings {
+    let path = |text: String| (text != OFF && !text.is_empty()).then(|| PathBuf::from(text));
+    TaskSettings {
+        summary_file: spec.summary_file.and_then(path),
+        xcom: path(spec.xcom),
+        termination_log: path(spec.termination_log),
+    }
+}
+
+fn metrics(spec: MetricsSpec) -> Result<MetricsSettings, Problem> {
+    if let Some(url) = &spec.pushgateway {
+        url_without_user("metrics.pushgateway", url)?;
+    }
+    Ok(MetricsSettings {
+        textfile: spec.textfile.map(PathBuf::from),
+        pushgateway: spec.pushgateway,
+    })
+}
+
+fn daemon(spec: &DaemonSpec) -> Result<DaemonSettings, Problem> {
+    let listen = match spec.listen.as_str() {
+        OFF => None,
+        text => Some(text.parse().map_err(|_| {
+            let fault = format!("is `{text}`, expected an address and a port such as `127.0.0.1:8735`, or `off`");
+            Problem::new("daemon.listen", fault)
+        })?),
+    };
+    Ok(DaemonSettings {
+        listen,
+        max_parallel_runs: spec.max_parallel_runs.max(1),
+    })
+}
+
+fn url_without_user(key: &str, url: &str) -> Result<(), Problem> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        None | Some("") => Err(Problem::new(key, "is not a URL that starts with https:// or http://")),
+        Some(host) if host.contains('@') => Err(Problem::new(key, "holds a user or a password")),
+        Some(_) => Ok(()),
+    }
+}
+
 /// The log's form; `None` where the terminal decides.
 fn format(spec: &LogSpec) -> Option<LogFormat> {
     match spec.format {
@@ -209,18 +262,14 @@ fn storage(settings: StorageSettings) -> Result<StorageSettings, Problem> {
     let Some(endpoint) = &settings.endpoint else {
         return Ok(settings);
     };
-    let host = endpoint
-        .strip_prefix("https://")
-        .or_else(|| endpoint.strip_prefix("http://"));
-    match host {
-        None | Some("") => {
-            let problem = Problem::new("storage.endpoint", "is not a URL that starts with https:// or http://");
-            Err(problem)
-        }
-        Some(host) if host.contains('@') => Err(Problem::new("storage.endpoint", "holds a user or a password")
-            .hint("credentials come from the environment only, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")),
-        Some(host) if host.contains(['?', '#']) => Err(Problem::new("storage.endpoint", "holds a query")
-            .hint("expected the address of the service alone, such as https://s3.example.org")),
-        Some(_) => Ok(settings),
+    url_without_user("storage.endpoint", endpoint).map_err(|problem| {
+        let user = endpoint.contains('@');
+        let hint = "credentials come from the environment only, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        if user { problem.hint(hint) } else { problem }
+    })?;
+    if endpoint.contains(['?', '#']) {
+        return Err(Problem::new("storage.endpoint", "holds a query")
+            .hint("expected the address of the service alone, such as https://s3.example.org"));
     }
+    Ok(settings)
 }

@@ -41,6 +41,18 @@ pub(super) const OFF: &str = "off";
 /// Long enough to look into a failure of last weekend.
 pub(super) const RETENTION: &str = "7d";
 
+/// This machine alone, until somebody decides otherwise.
+pub(super) const LISTEN: &str = "127.0.0.1:8735";
+
+/// One run uses all cores; a second beside it makes both slower.
+pub(super) const MAX_PARALLEL_RUNS: usize = 1;
+
+/// Where Airflow's sidecar looks for results.
+pub(super) const XCOM: &str = "/airflow/xcom";
+
+/// Where the kubelet looks for a message.
+pub(super) const TERMINATION_LOG: &str = "/dev/termination-log";
+
 /// How batch-infer runs on one machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +78,12 @@ pub struct SettingsSpec {
     pub publish: PublishSpec,
     /// How records are kept.
     pub state: StateSpec,
+    /// Files in which a run says how it ended.
+    pub task: TaskSpec,
+    /// Where metrics of runs go.
+    pub metrics: MetricsSpec,
+    /// How the daemon runs.
+    pub daemon: DaemonSpec,
     /// What is said while it runs.
     pub log: LogSpec,
 }
@@ -286,6 +304,58 @@ impl Default for StateSpec {
             unsafe_single_writer: false,
             allow_network_fs: false,
             retention: RETENTION.to_owned(),
+        }
+    }
+}
+
+/// Files in which a run says how it ended. A path that is `off` stands for none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskSpec {
+    /// File for the report or the error as JSON. Default: none. `--summary-file`
+    pub summary_file: Option<String>,
+    /// Airflow's folder for results. Where it is there, the same goes into its `return.json`.
+    pub xcom: String,
+    /// The kubelet's file for the message of a container's end. Where it is there, it gets the text of an error.
+    pub termination_log: String,
+}
+
+impl Default for TaskSpec {
+    fn default() -> Self {
+        Self {
+            summary_file: None,
+            xcom: XCOM.to_owned(),
+            termination_log: TERMINATION_LOG.to_owned(),
+        }
+    }
+}
+
+/// Where metrics of runs go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSpec {
+    /// Folder from which the Prometheus node exporter reads text files. Default: none.
+    pub textfile: Option<String>,
+    /// URL of a Prometheus Pushgateway, such as `http://pushgateway:9091`. Default: none.
+    pub pushgateway: Option<String>,
+}
+
+/// How the daemon runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DaemonSpec {
+    /// Address and port of its pages, such as `127.0.0.1:8735`; `off`: none. Whoever can reach it can read what runs here, and nothing else.
+    pub listen: String,
+    /// Runs at a time, over all jobs. They share the cores and the memory.
+    #[schemars(range(min = 1))]
+    pub max_parallel_runs: usize,
+}
+
+impl Default for DaemonSpec {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN.to_owned(),
+            max_parallel_runs: MAX_PARALLEL_RUNS,
         }
     }
 }

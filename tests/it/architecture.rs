@@ -46,7 +46,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("validate", "document problem schedule spec"),
     // Doors to the world.
     ("storage", "settings validate"),
-    ("records", "spec storage validate"),
+    ("records", "schedule spec storage validate"),
     ("hold", "records storage"),
     ("contract", ""),
     ("registry", "contract storage"),
@@ -81,13 +81,25 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("history", "hold publish records settings storage validate"),
     ("verify", "hold publish records run storage validate"),
     ("gc", "hold publish records run storage validate"),
+    // What others are told.
+    ("ending", "records storage"),
+    ("metrics", "ending infer schedule"),
+    ("announce", "ending metrics settings storage"),
+    // Many runs.
+    ("child", "settings shutdown"),
+    ("backfill", "child history records run shutdown"),
+    (
+        "daemon",
+        "child document ending history metrics records run schedule settings storage validate",
+    ),
     // Beside the line.
     ("progress", "events machine settings"),
     ("telemetry", "settings"),
     // The surface, which shows what the others know.
     (
         "cli",
-        "contract date document events gc golden history infer machine plan preprocess progress records registry rejects run schedule schema settings shutdown spec storage telemetry validate verify",
+        "announce backfill child contract daemon date document ending events gc golden history infer machine plan preprocess progress records registry rejects run schedule \
+         schema settings shutdown spec storage telemetry validate verify",
     ),
 ];
 
@@ -104,6 +116,8 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["polars::", "polars_"], &["preprocess/derive/expression.rs"]),
     (&["cron::Schedule"], &["schedule/cron.rs"]),
     (&["tokenizers::"], &["preprocess/tokens.rs"]),
+    (&["prometheus::"], &["metrics.rs"]),
+    (&["reqwest::"], &["announce/http.rs"]),
     (&["indicatif"], &["progress.rs"]),
     (
         &[
@@ -127,7 +141,13 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["env::var", "env::set_var"], &["settings.rs"]),
     (
         &["mpsc", "tokio::spawn", "runtime.spawn"],
-        &["hold/lease.rs", "pipeline.rs", "run.rs", "shutdown.rs"],
+        &[
+            "daemon/http.rs",
+            "hold/lease.rs",
+            "pipeline.rs",
+            "run.rs",
+            "shutdown.rs",
+        ],
     ),
     (
         &["unsafe_code", "unsafe {", "unsafe impl", "unsafe fn", "unsafe extern"],
@@ -140,7 +160,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["_exit(", "process::exit"], &["shutdown.rs"]),
-    (&["stdout("], &["cli.rs", "cli/context.rs", "shutdown.rs"]),
+    (&["stdout()"], &["cli.rs", "cli/context.rs", "shutdown.rs"]),
 ];
 
 /// Lines of code that a file may have before its tests.

@@ -42,6 +42,8 @@ fn help_names_every_command() {
     Commands:
       run          Scores a date's partition and publishes it
       plan         Shows what a run would do: reads footers, scores nothing, writes nothing
+      backfill     Scores the dates of a range, each in a process of its own
+      daemon       Runs the jobs of a folder by their schedules
       runs         Shows what was published
       rejects      Shows rejected rows
       verify       Compares what readers see of a date with what was decided
@@ -106,6 +108,8 @@ fn help_of_run_names_its_flags() {
                                      kept [env: BATCH_INFER_MAX_RUNTIME=]
           --run-key <KEY>            Names the intention that this process belongs to; all processes
                                      with one key are one run [env: BATCH_INFER_RUN_KEY=]
+          --summary-file <FILE>      Also writes the report, or the error, as JSON into this file [env:
+                                     BATCH_INFER_SUMMARY_FILE=]
           --allow-nonatomic-replace  Lets the number of a partition's files change in a bucket, where
                                      readers see each step of it [env:
                                      BATCH_INFER_ALLOW_NONATOMIC_REPLACE=]

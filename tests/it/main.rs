@@ -4,8 +4,11 @@
 //! process stands beside the code in `src/`.
 #![cfg(test)]
 
+mod announce;
 mod architecture;
+mod backfill;
 mod cli;
+mod daemon;
 mod hostile;
 mod model_faults;
 mod models;

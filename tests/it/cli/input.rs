@@ -201,12 +201,11 @@ fn file_that_is_cut_off_is_named() {
         .published_before()
         .run();
     run.expect_refusal(ExitCode::BadRows);
-    insta::assert_snapshot!(run.message(), @"
-    error: read the Parquet footer of `part-00001.parquet`
-      caused by: Parquet error: Invalid Parquet file. Corrupt footer
-      hint: the file is truncated, still being written, or not Parquet
+    insta::assert_snapshot!(run.message(), @r#"
+    error: `part-00001.parquet` ends with `\x19\x16\x00)`, and a Parquet file ends with `PAR1`: it is cut off, still being written, or something else
+      hint: have it written again; with `on_corrupt_file = "reject"` below [input] the rest is scored without it
       exit code: 13 (more bad rows or damaged files than allowed)
-    ");
+    "#);
 }
 
 #[test]

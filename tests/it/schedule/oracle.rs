@@ -185,9 +185,10 @@ fn expect_each_date_once(zone: Tz, span: &Span) {
 fn fires_are_those_of_another_reading_of_the_same_lines() {
     let all = variable("BATCH_INFER_T7").as_deref() == Some("all");
     let years = if all { 12 } else { 2 };
-    let zones: Vec<Tz> = match all {
-        true => TZ_VARIANTS.to_vec(),
-        false => ZONES.iter().map(|name| Tz::from_str(name).unwrap()).collect(),
+    let zones: Vec<Tz> = if all {
+        TZ_VARIANTS.to_vec()
+    } else {
+        ZONES.iter().map(|name| Tz::from_str(name).unwrap()).collect()
     };
     let day = |year| Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).unwrap();
     let span = Span {

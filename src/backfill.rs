@@ -1,0 +1,213 @@
+//! Many dates of one job: which of them are to be scored, in which order, and how it ended for each.
+//!
+//! Each date is a run in a process of its own. Nothing is kept between calls: what is published is what readers see, so the same command again
+//! goes on where the last one ended.
+
+mod summary;
+
+use chrono::NaiveDate;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+pub use summary::{Outcome, Scored, Summary};
+
+use crate::child::Order;
+use crate::error::Seam;
+use crate::exit::ExitCode;
+use crate::history::{DateHistory, History, HistoryError};
+use crate::records::Entry;
+use crate::run::Surroundings;
+
+/// Dates that are looked at a time.
+const CONCURRENT_LOOKS: usize = 8;
+
+/// More than this many dates at once are a mistake in a year.
+const MOST_DATES: usize = 4_000;
+
+/// Dates that are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    /// The first.
+    pub from: NaiveDate,
+    /// The last.
+    pub to: NaiveDate,
+    /// Which of them.
+    pub only: Only,
+    /// Whether the newest comes first.
+    pub newest_first: bool,
+}
+
+/// Which dates are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Only {
+    /// Those of which readers see nothing.
+    Missing,
+    /// Those whose last run published nothing.
+    Failed,
+    /// All.
+    All,
+}
+
+/// A date before its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// The date.
+    pub date: NaiveDate,
+    /// What there is of it.
+    pub state: State,
+}
+
+/// What there is of a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Readers see it.
+    Published,
+    /// Readers see it, and a later run ended without publishing, or is under way.
+    Unfinished,
+    /// Readers see nothing, and a run ended without publishing, or is under way.
+    Failed,
+    /// Nothing was begun.
+    Missing,
+}
+
+impl State {
+    /// The state by the records.
+    fn of(history: &DateHistory) -> Self {
+        let open = matches!(history.log.last(), Some(Entry::Open(_)));
+        let begun = !history.log.is_empty() || !history.unfinished.is_empty();
+        match history.visible {
+            Some(_) if open => Self::Unfinished,
+            Some(_) => Self::Published,
+            None if begun => Self::Failed,
+            None => Self::Missing,
+        }
+    }
+
+    /// The word in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Unfinished => "unfinished",
+            Self::Failed => "failed",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl Only {
+    fn takes(self, state: State) -> bool {
+        match self {
+            Self::All => true,
+            Self::Missing => matches!(state, State::Missing | State::Failed),
+            Self::Failed => matches!(state, State::Failed | State::Unfinished),
+        }
+    }
+}
+
+impl Range {
+    /// The dates, in order.
+    pub fn dates(&self) -> Result<Vec<NaiveDate>, BackfillError> {
+        let Self { from, to, .. } = *self;
+        if from > to {
+            return Err(BackfillError::Backwards { from, to });
+        }
+        let mut dates: Vec<_> = from
+            .iter_days()
+            .take_while(|date| *date <= to)
+            .take(MOST_DATES + 1)
+            .collect();
+        if dates.len() > MOST_DATES {
+            return Err(BackfillError::TooMany { from, to });
+        }
+        if self.newest_first {
+            dates.reverse();
+        }
+        Ok(dates)
+    }
+
+    /// The dates that are to be scored, in order, and how many are left out.
+    pub async fn plan(&self, history: &History) -> Result<(Vec<Standing>, usize), BackfillError> {
+        let dates = self.dates()?;
+        let all = dates.len();
+        let looks = stream::iter(dates).map(async |date| {
+            let found = history.of_date(date, None).await?;
+            let state = State::of(&found);
+            Ok::<_, HistoryError>(Standing { date, state })
+        });
+        let standings: Vec<_> = looks.buffered(CONCURRENT_LOOKS).try_collect().await?;
+        let wanted: Vec<_> = standings
+            .into_iter()
+            .filter(|standing| self.only.takes(standing.state))
+            .collect();
+        let left_out = all - wanted.len();
+        Ok((wanted, left_out))
+    }
+}
+
+/// Scores dates, so many at a time. Once the process is asked to stop, no further one is started.
+pub async fn score(dates: &[Standing], order: &Order, parallel: usize, around: &Surroundings<'_>) -> Vec<Scored> {
+    let runs = stream::iter(dates).enumerate().map(async |(place, standing)| {
+        let date = standing.date;
+        if around.shutdown.requested().is_some() {
+            return (place, Scored::not_started(*standing));
+        }
+        info!(%date, "starting");
+        let finished = order.run(date, None, around.shutdown, around.clock.as_ref()).await;
+        let scored = Scored::of(*standing, finished);
+        match scored.exit {
+            Some(ExitCode::Success) => info!(%date, outcome = scored.outcome.name(), "ended"),
+            exit => warn!(%date, exit_code = exit.map(ExitCode::code), error = scored.error, "ended"),
+        }
+        (place, scored)
+    });
+    let mut scored: Vec<_> = runs.buffer_unordered(parallel).collect().await;
+    scored.sort_by_key(|(place, _)| *place);
+    scored.into_iter().map(|(_, scored)| scored).collect()
+}
+
+/// Why dates cannot be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    /// The range runs backwards.
+    #[error("--from {from} is after --to {to}")]
+    Backwards {
+        /// The first date.
+        from: NaiveDate,
+        /// The last date.
+        to: NaiveDate,
+    },
+    /// The range is longer than anybody means.
+    #[error("{from} to {to} are more than {MOST_DATES} dates")]
+    TooMany {
+        /// The first date.
+        from: NaiveDate,
+        /// The last date.
+        to: NaiveDate,
+    },
+    /// The records could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+impl Seam for BackfillError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Backwards { .. } | Self::TooMany { .. } => ExitCode::Usage,
+            Self::History(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Backwards { .. } => Some("the order of the runs is --newest-first".to_owned()),
+            Self::TooMany { .. } => Some("check the years, or divide the range".to_owned()),
+            Self::History(error) => error.hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

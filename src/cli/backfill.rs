@@ -1,0 +1,112 @@
+//! `backfill`: scores the dates of a range.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::json;
+use tracing::info_span;
+
+use super::args::BackfillArgs;
+use super::context::{Context, device_flag};
+use super::validate::ANY_DATE;
+use crate::backfill::{self, Range, Standing, Summary};
+use crate::child::{Order, shares};
+use crate::error::Error;
+use crate::exit::ExitCode;
+use crate::history::History;
+use crate::run::{self, Surroundings};
+
+/// What would be scored.
+#[derive(Debug, Serialize)]
+struct Planned {
+    job: String,
+    dates: Vec<Standing>,
+    left_out: usize,
+}
+
+pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCode, Error> {
+    let mut flags = device_flag(args.device.as_deref());
+    flags.extend(
+        args.summary_file
+            .as_deref()
+            .map(|file| ("--summary-file", "task.summary_file", file)),
+    );
+    let settings = context.settings(&flags)?;
+    let terminal = context.terminal(&settings)?;
+    let job = context.job(&args.file, ANY_DATE)?;
+    let history = History::open(&job, &settings)?;
+    let range = Range {
+        from: args.from,
+        to: args.to,
+        only: args.only,
+        newest_first: args.newest_first,
+    };
+    let span = info_span!("backfill", job = job.name);
+    let _entered = span.enter();
+    let summary = terminal.around(&settings, |around| {
+        let (dates, left_out) = around.wait(range.plan(&history))?;
+        if args.plan {
+            let planned = Planned {
+                job: job.name.clone(),
+                dates,
+                left_out,
+            };
+            context.print(&planned, &planned.text());
+            return Ok(None);
+        }
+        let order = order(args, context, around);
+        let scored = around
+            .runtime
+            .block_on(backfill::score(&dates, &order, args.parallel.get(), around));
+        let stopped = around.shutdown.requested();
+        Ok(Some(Summary::of(&job.name, range, left_out, scored, stopped)))
+    })?;
+    let Some(summary) = summary else {
+        return Ok(ExitCode::Success);
+    };
+    context.channels(&settings).write_summary(&json!(summary));
+    context.print(&summary, &summary.text());
+    Ok(summary.exit)
+}
+
+fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> Order {
+    let mut arguments = Vec::new();
+    for set in &args.file.set {
+        arguments.extend(["--set".to_owned(), set.clone()]);
+    }
+    if let Some(device) = &args.device {
+        arguments.extend(["--device".to_owned(), device.clone()]);
+    }
+    arguments.extend(args.force.then(|| "--force".to_owned()));
+    arguments.extend(context.quiet().then(|| "--quiet".to_owned()));
+    let parallel = args.parallel.get();
+    let shared = shares(
+        around.settings,
+        around.machine.cores(),
+        run::limits(around).memory,
+        parallel,
+    );
+    Order {
+        job: args.file.job.clone(),
+        config: context.config().map(ToOwned::to_owned),
+        arguments,
+        variables: shared.into_iter().chain(Order::alone()).collect(),
+    }
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for Standing { date, state } in &self.dates {
+            let _ = writeln!(text, "  {date}  {}", state.name());
+        }
+        let _ = writeln!(
+            text,
+            "{}: {} dates would be scored, {} are left out",
+            self.job,
+            self.dates.len(),
+            self.left_out
+        );
+        text
+    }
+}

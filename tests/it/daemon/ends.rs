@@ -1,0 +1,117 @@
+//! Every end of the daemon and of its runs, at any moment, with dates that go on all the while.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use crate::support::{Watch, variable};
+
+/// Seconds of the soak; `BATCH_INFER_T10` says another number.
+const SOAK_SECONDS: u64 = 25;
+
+/// Dates of the days from one to another.
+fn days(from: u32, to: u32) -> Vec<String> {
+    (from..=to).map(|day| format!("2026-11-{day:02}")).collect()
+}
+
+#[test]
+fn no_kill_of_the_daemon_or_of_its_runs_makes_a_date_missed_or_doubled() {
+    let watch = Watch::at("2026-11-09T12:00:00Z").job("nightly", "0 2 * * *", "UTC", -1, "catchup_max = 30");
+    let mut watch = watch.job("other", "30 2 * * *", "Asia/Tokyo", -1, "catchup_max = 30");
+    watch = watch
+        .variable("BATCH_INFER_DAEMON_MAX_PARALLEL_RUNS", "2")
+        .input("2026-11-09", "2026-11-20");
+    watch.start();
+    watch.until_ready();
+    // A day is 3 seconds.
+    watch.set_clock("2026-11-09T12:00:00Z", 86_400.0 / 3.0);
+    for round in 0..8_u64 {
+        sleep(Duration::from_millis(1_100 + 370 * round % 900));
+        let children = watch.children();
+        if round % 2 == 0 {
+            watch.signal(Signal::KILL);
+            watch.end();
+        }
+        if round % 3 != 2 {
+            for child in children {
+                // It may have ended by itself.
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
+        if round % 2 == 0 {
+            watch.start();
+        }
+    }
+    watch.until("the last date", |watch| {
+        let now = watch.status()["now"].as_str()?.to_owned();
+        (now.as_str() > "2026-11-19T12:00:00Z").then_some(())
+    });
+    watch.set_clock("2026-11-20T03:00:00Z", 1.0);
+    let expected: BTreeMap<_, _> = days(9, 19).into_iter().map(|date| (date, 1)).collect();
+    for name in ["nightly", "other"] {
+        watch.until_published(name, expected.len());
+        assert_eq!(watch.published(name), expected, "{name}\n{}", watch.log());
+    }
+}
+
+#[test]
+fn daemon_that_is_asked_to_stop_leaves_nothing_undone_behind() {
+    let watch = Watch::at("2026-11-20T01:59:58Z").job("nightly", "0 2 * * *", "UTC", -1, "reconcile_days = 0");
+    let mut watch = watch.input("2026-11-19", "2026-11-19").started();
+    watch.until("run", |watch| {
+        (!watch.of_job("nightly")["running"].is_null()).then_some(())
+    });
+    assert_eq!(watch.stop(), Some(0));
+    // Stopped or finished, the next start makes it whole.
+    watch.set_clock("2026-11-20T02:05:00Z", 1.0);
+    watch.start();
+    watch.until_ready();
+    watch.until_published("nightly", 1);
+    watch.expect_published_once("nightly", &["2026-11-19"]);
+}
+
+/// Kilobytes in memory and open files of the daemon.
+fn size(watch: &Watch) -> (u64, usize) {
+    let process = format!("/proc/{}", watch.pid().as_raw_nonzero());
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes = resident.trim().trim_end_matches(" kB").trim().parse().unwrap();
+    (kilobytes, fs::read_dir(format!("{process}/fd")).unwrap().count())
+}
+
+#[test]
+fn daemon_stays_as_small_as_it_is_while_jobs_fire_each_minute() {
+    let seconds = variable("BATCH_INFER_T10").map_or(SOAK_SECONDS, |seconds| seconds.parse().unwrap());
+    let mut watch = Watch::at("2026-11-15T00:00:00Z").input("2026-11-12", "2026-11-30");
+    for name in ["one", "two", "three"] {
+        watch = watch.job(name, "* * * * *", "UTC", -1, "reconcile_days = 0");
+    }
+    let watch = watch.variable("BATCH_INFER_DAEMON_MAX_PARALLEL_RUNS", "2").started();
+    // A minute is a second and a half.
+    watch.set_clock("2026-11-15T00:00:00Z", 40.0);
+    sleep(Duration::from_secs(seconds / 3));
+    let (before, files_before) = size(&watch);
+    for second in 0..seconds * 2 / 3 {
+        sleep(Duration::from_secs(1));
+        watch.get(if second % 2 == 0 { "/metrics" } else { "/" });
+        if let Some(child) = watch.children().first().filter(|_| second % 5 == 4) {
+            let _ = kill_process(*child, Signal::KILL);
+        }
+    }
+    let (after, files_after) = size(&watch);
+    // A run under way has a pipe; kilobytes of 20 runs that are remembered.
+    assert!(after <= before + before / 20 + 4_096, "{before} kB became {after} kB");
+    assert!(
+        files_after <= files_before + 8,
+        "{files_before} files became {files_after}"
+    );
+    println!("T10: {seconds} s, {before} kB and {files_before} files became {after} kB and {files_after} files");
+    watch.set_clock("2026-11-15T12:00:30Z", 1.0);
+    for name in ["one", "two", "three"] {
+        watch.until_published(name, 1);
+        watch.expect_published_once(name, &["2026-11-14"]);
+    }
+}
