@@ -78,7 +78,7 @@ class Job:
         return re.sub(r"\$\$|\$\(([^)]*)\)", known, word)
 
 
-def ended(process, seconds=120):
+def ended(process, seconds=300):
     """The exit code as Kubernetes shows it, and the log."""
     code = process.wait(timeout=seconds)
     return (128 - code if code < 0 else code), pathlib.Path(process.log).read_text()

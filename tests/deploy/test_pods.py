@@ -126,7 +126,7 @@ def test_an_evicted_pod_leaves_in_time_and_the_next_goes_on_where_it_stopped(mak
     job = make("cpu")
     pod = job.start(**small_chunks, **dated(), FAILPOINTS="part.create.before=sleep(300)")
     plans = f"predictions/{JOB}.batch-infer/v1/{JOB}/date={DATE}/plans/"
-    waited_until = time.monotonic() + 60
+    waited_until = time.monotonic() + 180
     while not any(key.endswith(".done.json") for key in bucket.keys(plans)):
         assert pod.poll() is None and time.monotonic() < waited_until, pod.log.read_text()
         time.sleep(0.1)
