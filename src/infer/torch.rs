@@ -165,8 +165,8 @@ fn short(error: &TchError) -> String {
     let said = lines.find_map(|line| {
         let (kind, said) = line.split_once(": ")?;
         let kind = kind.rsplit('.').next()?;
-        let is_kind = kind.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && (kind.ends_with("Error") || kind.ends_with("Exception"));
+        let is_word = kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let is_kind = is_word && (kind.ends_with("Error") || kind.ends_with("Exception"));
         is_kind.then_some(if kind == "RuntimeError" { said } else { line })
     });
     let said = said.unwrap_or(first);

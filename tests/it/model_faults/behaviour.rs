@@ -42,12 +42,12 @@ fn result_that_is_no_number_for_zeros_alone_is_a_warning() {
 
 #[test]
 fn model_that_does_not_come_back_from_a_batch_ends_the_run() {
-    let fixture = with_a_stone("endless").setting("infer.batch_timeout", "1s");
+    let fixture = with_a_stone("endless").setting("infer.batch_timeout", "5s");
     let start = now();
     let message = refused(&fixture);
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     insta::assert_snapshot!(message, @"
-    error: a forward pass over 1 rows takes longer than 1s, the limit that `infer.batch_timeout` sets
+    error: a forward pass over 1 rows takes longer than 5s, the limit that `infer.batch_timeout` sets
       hint: look for a loop in the model's code that does not end on some rows; if it is only slow, give it fewer rows at a time, [line] batch_rows, or raise [infer] batch_timeout
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
@@ -55,9 +55,9 @@ fn model_that_does_not_come_back_from_a_batch_ends_the_run() {
 
 #[test]
 fn model_that_does_not_come_back_from_the_try_ends_the_run() {
-    let fixture = over("endless-at-once", &[1.0], &[2.0]).setting("infer.batch_timeout", "1s");
+    let fixture = over("endless-at-once", &[1.0], &[2.0]).setting("infer.batch_timeout", "5s");
     insta::assert_snapshot!(refused(&fixture), @"
-    error: trying the model on 2 rows of zeros takes longer than 1s, the limit that `infer.batch_timeout` sets
+    error: trying the model on 2 rows of zeros takes longer than 5s, the limit that `infer.batch_timeout` sets
       hint: look for a loop in the model's code that does not end; if it is only slow, raise [infer] batch_timeout
       exit code: 11 (model missing, damaged, or not as its contract says)
     ");
@@ -71,11 +71,11 @@ fn model_that_does_not_come_back_is_found_by_verify_too() {
     verify
         .args(["model", "verify", "endless-at-once", "--registry"])
         .arg(registry);
-    let output = verify.env("BATCH_INFER_INFER_BATCH_TIMEOUT", "1s").output().unwrap();
+    let output = verify.env("BATCH_INFER_INFER_BATCH_TIMEOUT", "5s").output().unwrap();
     assert_eq!(output.status.code(), Some(11));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        said.contains("trying the model on 2 rows of zeros takes longer than 1s"),
+        said.contains("trying the model on 2 rows of zeros takes longer than 5s"),
         "{said}"
     );
 }
