@@ -17,8 +17,11 @@ use crate::worker::MUTANTS_OF_A_WORKER;
 /// Children at a time.
 const AT_A_TIME: usize = 2;
 
-/// The longest that a mutant may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that a mutant may take of a processor.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// After which one that does not come back hangs, on a machine that is busy with other things too.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A child begins with reading whole files.
 const START: Duration = Duration::from_mins(1);
@@ -126,7 +129,7 @@ fn listen(child: &mut Child, tally: &Mutex<Tally>) -> Option<(Option<u64>, &'sta
                 at = None;
             }
             Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return Some((at, "took too long")),
+            Err(RecvTimeoutError::Timeout) => return Some((at, "hangs")),
             Err(RecvTimeoutError::Disconnected) => {
                 let whole = child.wait().unwrap().success();
                 return (!whole).then_some((at, "ended the process"));
@@ -165,7 +168,7 @@ impl Tally {
         }
         let slow = seconds
             .parse()
-            .is_ok_and(|seconds: f64| seconds > PATIENCE.as_secs_f64());
+            .is_ok_and(|seconds: f64| seconds > LONGEST.as_secs_f64());
         if outcome == "failed" || memory == "LARGE" || slow {
             self.failures.push(format!("{number} {crc} {memory} {size} MiB {rest}"));
         }
@@ -179,7 +182,7 @@ impl Tally {
 
 fn report(asked: &Asked, tally: &Tally, time: Duration) {
     println!(
-        "{} mutants of seed {} in {:.0} s: {} failures, slowest {:.2} s, largest {} MiB above the process",
+        "{} mutants of seed {} in {:.0} s: {} failures, slowest {:.2} CPU-s, largest {} MiB above the process",
         tally.mutants,
         asked.seed,
         time.as_secs_f64(),

@@ -151,6 +151,25 @@ fn damaged_row_group_is_named() {
     "#);
 }
 
+#[test]
+fn damaged_bytes_are_fetched_once_more_and_no_more() {
+    let fixture = JobFixture::new()
+        .rows(500)
+        .row_group_rows(100)
+        .setting("log.level", "warn");
+    let run = fixture
+        .damaged(|folder| wreck(&folder.join(FIRST), 3))
+        .published_before()
+        .run();
+    run.expect_refusal(ExitCode::BadRows);
+    assert_eq!(
+        run.message().matches("fetching it once more").count(),
+        1,
+        "{}",
+        run.message()
+    );
+}
+
 /// 500 rows in two files of row groups of 50, of which one is damaged.
 fn rejecting() -> JobFixture {
     JobFixture::new()
