@@ -183,6 +183,10 @@ fn shown_settings_name_their_origins() {
     );
     let (spec, _) = read(&document).map_err(Error::from).unwrap();
     insta::assert_snapshot!(Shown::new(&spec, &document).text(), @r#"
+    [daemon]
+    listen = "127.0.0.1:8735"    # default
+    max_parallel_runs = 1        # default
+
     [device]
     kind = "auto"                # default
 
@@ -207,6 +211,10 @@ fn shown_settings_name_their_origins() {
     level = "debug"              # environment BATCH_INFER_LOG_LEVEL
     progress = "auto"            # default
 
+    [metrics]
+    # pushgateway is not set     # default
+    # textfile is not set        # default
+
     [publish]
     single_put_max = "1GiB"      # default
 
@@ -230,6 +238,11 @@ fn shown_settings_name_their_origins() {
     # endpoint is not set        # default
     # region is not set          # default
 
+    [task]
+    # summary_file is not set    # default
+    termination_log = "/dev/termination-log" # default
+    xcom = "/airflow/xcom"       # default
+
     [threads]
     intra_op = 0                 # default
     score = 0                    # default
@@ -252,7 +265,10 @@ fn full_toml_holds_every_key() {
         .replace("\n# region", "\nregion")
         .replace("\n# path", "\npath")
         .replace("\n# key", "\nkey")
-        .replace("\n# max_runtime", "\nmax_runtime");
+        .replace("\n# max_runtime", "\nmax_runtime")
+        .replace("\n# summary_file", "\nsummary_file")
+        .replace("\n# textfile", "\ntextfile")
+        .replace("\n# pushgateway", "\npushgateway");
     let document = Document::new("settings file", "configs/full.toml", text);
     for key in schema::keys(&schema::of_toml::<SettingsSpec>()) {
         assert_eq!(document.origin(&key), Origin::File, "{key}");
@@ -273,4 +289,42 @@ fn secrets_in_urls_are_known_by_themselves() {
     assert_eq!(secrets, ["me:ge/heim", "ge/heim", "abc", ""]);
     assert_eq!(super::secrets_of_url("https://s3.example.org:9000/base"), [""; 0]);
     assert_eq!(super::secrets_of_url("us-east-1"), [""; 0]);
+}
+
+#[test]
+fn trace_is_that_of_a_sound_traceparent() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for sound in [
+        format!("00-{trace}-b7ad6b7169203331-01"),
+        format!(" 00-{trace}-b7ad6b7169203331-00 "),
+        format!("01-{trace}-b7ad6b7169203331-01-more"),
+    ] {
+        assert_eq!(super::trace_id(&sound).as_deref(), Some(trace), "{sound}");
+    }
+    for unsound in [
+        String::new(),
+        trace.to_owned(),
+        format!("00-{trace}-b7ad6b7169203331"),
+        format!("00-{trace}-b7ad6b7169203331-01-more"),
+        format!("ff-{trace}-b7ad6b7169203331-01"),
+        format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()),
+        format!("00-{trace}-0000000000000000-01"),
+        format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
+    ] {
+        assert_eq!(super::trace_id(&unsound), None, "{unsound}");
+    }
+}
+
+#[test]
+fn address_of_the_pages_is_an_address_or_off() {
+    let listen =
+        |text: &str| settings(&format!("daemon.listen = '{text}'"), &[], &[]).map(|settings| settings.daemon.listen);
+    assert_eq!(listen("off").unwrap(), None);
+    assert_eq!(listen("[::1]:80").unwrap().unwrap().port(), 80);
+    for text in ["localhost:80", "8735", "", "127.0.0.1"] {
+        assert!(listen(text).is_err(), "{text}");
+    }
+    assert!(settings("daemon.max_parallel_runs = 0", &[], &[]).is_err());
+    assert!(settings("metrics.pushgateway = 'http://me:secret@host'", &[], &[]).is_err());
+    assert!(settings("metrics.pushgateway = 'host:9091'", &[], &[]).is_err());
 }
