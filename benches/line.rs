@@ -19,7 +19,7 @@ use batch_infer::publish::{Spool, SpoolFolder, Stamp};
 use batch_infer::read::{self, Tolerance};
 use batch_infer::records::{FORM, PlanModel, PlanRecord};
 use batch_infer::run::{self, Ready, Surroundings};
-use batch_infer::score::{Batches, forward};
+use batch_infer::score::{Batches, Evidence, Pass, forward};
 use batch_infer::settings;
 use batch_infer::shutdown::Shutdown;
 use batch_infer::validate::{self, Job};
@@ -98,9 +98,22 @@ fn stages(criterion: &mut Criterion) {
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor.prepare(&derived).expect("the columns fit");
     let clock = SystemClock;
-    let (predictions, _) =
-        forward(&model, preprocessor, &prepared, BATCH_ROWS, Batches::InOrder, &clock).expect("the model runs");
-    let bytes = write::encode(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
+    let evidence = Evidence::default();
+    let pass = Pass {
+        model: &model,
+        preprocessor,
+        batch_rows: BATCH_ROWS,
+        by: Batches::InOrder,
+        evidence: &evidence,
+        tolerated: 0,
+        clock: &clock,
+    };
+    let predictions = forward(&prepared, pass).expect("the model runs").predictions;
+    let encoded = || {
+        let rows = write::batch(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
+        write::encode(&rows).expect("the columns can be written")
+    };
+    let bytes = encoded();
 
     let mut group = criterion.benchmark_group("line");
     group.throughput(Throughput::Elements(chunk.rows as u64));
@@ -127,19 +140,10 @@ fn stages(criterion: &mut Criterion) {
         });
     });
     group.bench_function("fill and forward", |bench| {
-        bench.iter(|| {
-            forward(
-                &model,
-                preprocessor,
-                black_box(&prepared),
-                BATCH_ROWS,
-                Batches::InOrder,
-                &clock,
-            )
-        });
+        bench.iter(|| forward(black_box(&prepared), pass));
     });
     group.bench_function("encode", |bench| {
-        bench.iter(|| write::encode(&schema, contract, black_box(&batch.columns), &predictions));
+        bench.iter(encoded);
     });
     group.finish();
     assembly(criterion, &job, &ready, &schema, bytes.into());

@@ -160,9 +160,10 @@ impl Scorer {
                 .map_err(RescoreError::Merge)?;
         }
         let bytes = write::encode(&rows)?;
-        let features = match self.job.rows.include_values {
-            true => self.plan.columns.read.as_slice(),
-            false => &[],
+        let features = if self.job.rows.include_values {
+            self.plan.columns.read.as_slice()
+        } else {
+            &[]
         };
         let rejects = rejects::batch(&self.job.keys, features, &whole, &bad).map_err(ScoreError::Screen)?;
         let sha256 = sha256(&bytes);

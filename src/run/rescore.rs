@@ -41,7 +41,9 @@ impl Desk {
             .published_plan(job, ready, commit, published_rows(&ready.plan, &rejected))
             .await?;
         // What is published is as much an input of this plan as the features are.
-        ready.base_id = sha256(format!("{}:rejected of:{}", ready.base_id, commit.plan_id).as_bytes())[..32].to_owned();
+        let mut base_id = sha256(format!("{}:rejected of:{}", ready.base_id, commit.plan_id).as_bytes());
+        base_id.truncate(ready.base_id.len());
+        ready.base_id = base_id;
         ready.rescore = Some(Rescore::new(published, rejected));
         Ok(None)
     }

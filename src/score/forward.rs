@@ -96,9 +96,10 @@ pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelEr
         };
         prepared.restore(&whole, output.width())
     });
-    let outputs = match is_cut_short {
-        true => Vec::new(),
-        false => outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?,
+    let outputs = if is_cut_short {
+        Vec::new()
+    } else {
+        outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?
     };
     Ok(Forwarded {
         predictions: Predictions { outputs },

@@ -40,6 +40,9 @@ impl Evidence {
     }
 }
 
+/// Runs the model on some rows of the chunk together.
+type Run<'a> = dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError> + 'a;
+
 /// A batch that was scored in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Isolated {
@@ -57,7 +60,7 @@ pub(super) fn isolate(
     error: ModelError,
     tolerated: u64,
     evidence: &Evidence,
-    run: &dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError>,
+    run: &Run<'_>,
 ) -> Result<Isolated, ModelError> {
     let mut search = Search {
         run,
@@ -72,7 +75,7 @@ pub(super) fn isolate(
 }
 
 struct Search<'a> {
-    run: &'a dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError>,
+    run: &'a Run<'a>,
     evidence: &'a Evidence,
     tolerated: u64,
     batch: Range<usize>,

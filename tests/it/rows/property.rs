@@ -2,6 +2,8 @@
 
 use batch_infer::spec::Reason;
 
+use crate::support::variable;
+
 use super::picky::{Row, expect_published, job, rejected, rejecting, rows, write};
 
 /// Inputs that are made up; more with `BATCH_INFER_PROPERTY_CASES`.
@@ -68,7 +70,7 @@ fn spoil(row: &mut Row, how: usize) -> &'static str {
 
 #[test]
 fn good_rows_are_published_in_order_and_bad_ones_rejected() {
-    let cases = std::env::var("BATCH_INFER_PROPERTY_CASES").ok();
+    let cases = variable("BATCH_INFER_PROPERTY_CASES");
     let cases = cases.map_or(CASES, |cases| cases.parse().unwrap());
     for seed in 1..=cases {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -60,6 +60,7 @@ fn columns() -> Columns {
     ]
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is given is made for it")]
 fn with(name: &'static str, column: ArrayRef) -> Columns {
     let columns = columns().into_iter();
     columns
