@@ -68,7 +68,9 @@ impl Ending {
 impl Ended {
     /// What is to be remembered after a run.
     pub fn after(before: Option<&Self>, ending: &Ending) -> Self {
-        let succeeded = ending.exit == ExitCode::Success;
+        // Whoever skipped a date, or did a part of it, has not brought it to its end.
+        let partly = matches!(ending.printed["outcome"].as_str(), Some("skipped" | "shard_done"));
+        let succeeded = ending.exit == ExitCode::Success && !partly;
         Self {
             v: FORM,
             date: ending.date,

@@ -109,5 +109,16 @@ mod tests {
         let failure = Ended::after(Some(&success), &ending(ExitCode::Model));
         assert_eq!(failure.success_at, success.success_at);
         assert_eq!(Ended::after(None, &ending(ExitCode::Model)).success_at, None);
+        for partly in ["skipped", "shard_done"] {
+            let printed = serde_json::json!({"outcome": partly});
+            let ended = Ended::after(
+                None,
+                &Ending {
+                    printed,
+                    ..ending(ExitCode::Success)
+                },
+            );
+            assert_eq!(ended.success_at, None, "{partly} is no success of a date");
+        }
     }
 }

@@ -326,7 +326,7 @@ impl Worker {
             at: now,
             seconds: finished.seconds,
             trace_id: None,
-            printed: serde_json::Value::Null,
+            printed: finished.report.clone(),
             error: None,
         };
         let remembered = Remembered::after(self.last.as_ref().map(|(remembered, _)| remembered), &ending);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -71,6 +72,31 @@ fn daemon_that_is_asked_to_stop_leaves_nothing_undone_behind() {
     watch.until_ready();
     watch.until_published("nightly", 1);
     watch.expect_published_once("nightly", &["2026-11-19"]);
+}
+
+#[test]
+fn systemd_is_told_when_the_daemon_is_ready_reads_again_and_stops() {
+    let watch = Watch::at("2026-11-20T12:00:00Z").job("nightly", "0 2 * * *", "UTC", -1, "");
+    let socket = UnixDatagram::bind(watch.path("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let path = watch.path("notify").to_str().unwrap().to_owned();
+    let mut watch = watch.variable("NOTIFY_SOCKET", &path).started();
+    let told = || {
+        let mut bytes = [0; 1_024];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    assert_eq!(told().trim(), "READY=1");
+    watch.signal(Signal::HUP);
+    let reloading = told();
+    assert!(
+        reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert_eq!(told().trim(), "READY=1");
+    watch.signal(Signal::TERM);
+    assert_eq!(told().trim(), "STOPPING=1");
+    assert_eq!(watch.end(), Some(0));
 }
 
 /// Kilobytes in memory and open files of the daemon.
