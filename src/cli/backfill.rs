@@ -102,7 +102,7 @@ impl Planned {
         }
         let _ = writeln!(
             text,
-            "{}: {} dates would be scored, {} are left out",
+            "{}: dates that would be scored: {}, left out: {}",
             self.job,
             self.dates.len(),
             self.left_out
