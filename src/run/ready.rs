@@ -113,9 +113,12 @@ pub fn limits(around: &Surroundings<'_>) -> Limits {
     Limits { threads, memory }
 }
 
+/// Chunks are cut so that they take this much, by what footers say; a machine that cannot hold one cannot score.
+const LEAST_DECODED: u64 = 256 << 20;
+
 /// Bytes that a chunk may take once decoded.
 pub(super) fn max_decoded(settings: &Settings, limits: Limits) -> u64 {
-    let usual = MAX_DECODED.min(limits.memory);
+    let usual = MAX_DECODED.min(limits.memory.max(LEAST_DECODED));
     settings.line.max_decoded.unwrap_or(usual)
 }
 

@@ -149,7 +149,7 @@ pub struct LineSpec {
     /// Memory for data in work, such as `2GiB`; `auto`: a share of the memory limit of the container or machine.
     pub memory: String,
     /// Memory that one chunk may take once decoded, such as `2GiB`; a file that would take more is refused. `auto`: 1 GiB, or `memory` where
-    /// that is less.
+    /// that is less, but 256 MiB.
     pub max_decoded: String,
 }
 

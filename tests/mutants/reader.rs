@@ -49,7 +49,8 @@ impl Reader {
     pub(crate) fn new(folder: &Path) -> Self {
         let model = folder.join("models/corpus/1");
         fs::create_dir_all(&model).unwrap();
-        let bytes = b"no model is loaded";
+        // It is looked at and never run.
+        let bytes = include_bytes!("../models/flattened/1/model.pt");
         fs::write(model.join("model.pt"), bytes).unwrap();
         let contract = CONTRACT.replace("SHA256", &batch_infer::digest::sha256(bytes));
         fs::write(model.join("metadata.json"), contract).unwrap();
