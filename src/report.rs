@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-pub use tally::{BudgetError, Tally, ThrowsError};
+pub use tally::{BudgetError, NoResultError, Tally};
 
 use crate::batch::Stage;
 use crate::clock::Clock;

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, interleave_record_batch, take_record_batch};
+use arrow::compute::{CastOptions, cast, cast_with_options, interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
+use arrow::util::display::FormatOptions;
 
 use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin};
 use crate::error::Seam;
@@ -126,7 +127,7 @@ impl Rescore {
                 return Err(RescoreError::Columns { column: key.clone() });
             };
             let here = arrow::compute::take(here, &kept, None)?;
-            let there = cast(there, here.data_type())?;
+            let there = cast_with_options(there, here.data_type(), &STRICT)?;
             if here.to_data() != there.to_data() {
                 let (file, row) = batch.origin(first_difference(&here, &there, &kept));
                 return Err(RescoreError::Keys {
@@ -184,13 +185,25 @@ fn first_difference(here: &ArrayRef, there: &ArrayRef, rows: &UInt32Array) -> us
     rows.values().get(place).map_or(0, |&row| row as usize)
 }
 
+/// Whether columns of both types hold the same values, whatever the types are called.
+pub fn same_values(one: &DataType, other: &DataType) -> bool {
+    let is_string = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    one.equals_datatype(other) || is_string(one) && is_string(other)
+}
+
+/// A value that does not fit is an error rather than a null that nobody asked for.
+const STRICT: CastOptions = CastOptions {
+    safe: false,
+    format_options: FormatOptions::new(),
+};
+
 /// The same rows with the columns of a schema, in its types.
 fn as_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().map(|field| {
         let column = batch
             .column_by_name(field.name())
             .ok_or_else(|| ArrowError::SchemaError(format!("no column `{}`", field.name())))?;
-        cast(column, field.data_type())
+        cast_with_options(column, field.data_type(), &STRICT)
     });
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
@@ -265,6 +278,28 @@ pub enum RescoreError {
         /// The first that differs.
         column: String,
     },
+    /// A column has another type.
+    #[error(
+        "what is published has the column `{column}` as {published}, and the job and the model would write {wanted}"
+    )]
+    Types {
+        /// The column.
+        column: String,
+        /// Its type in the published file.
+        published: String,
+        /// Its type from now on.
+        wanted: String,
+    },
+    /// A published row has become a duplicate.
+    #[error(
+        "chunk {chunk} holds {rows} published rows whose key stands in an earlier row, and `rows.on.DUPLICATE_KEY` is set"
+    )]
+    Duplicates {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Rows.
+        rows: usize,
+    },
     /// Rows could not be put together.
     #[error("put published and new rows together")]
     Merge(#[from] ArrowError),
@@ -274,8 +309,8 @@ impl Seam for RescoreError {
     fn exit(&self) -> ExitCode {
         match self {
             Self::Nothing | Self::Pending { .. } | Self::Gone { .. } | Self::Rejects { .. } => ExitCode::InputNotReady,
-            Self::Model { .. } | Self::Columns { .. } => ExitCode::Config,
-            Self::Rows { .. } | Self::Count { .. } | Self::Keys { .. } => ExitCode::Schema,
+            Self::Model { .. } | Self::Columns { .. } | Self::Types { .. } => ExitCode::Config,
+            Self::Rows { .. } | Self::Count { .. } | Self::Keys { .. } | Self::Duplicates { .. } => ExitCode::Schema,
             Self::Merge(_) => ExitCode::Internal,
         }
     }
@@ -287,5 +322,27 @@ impl Seam for RescoreError {
             _ => "run the date as a whole, without --only-rejected",
         };
         Some(hint.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_other_names_for_the_same_values_are_the_same() {
+        assert!(same_values(&DataType::Utf8, &DataType::LargeUtf8));
+        assert!(same_values(&DataType::Int64, &DataType::Int64));
+        for (one, other) in [
+            (DataType::Utf8, DataType::Int64),
+            (DataType::Int64, DataType::Int32),
+            (DataType::Float64, DataType::Int64),
+            (
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+                DataType::Date32,
+            ),
+        ] {
+            assert!(!same_values(&one, &other), "{one} {other}");
+        }
     }
 }

@@ -199,7 +199,18 @@ impl Scorer {
         if let Some(rows) = self.duplicates.get(&whole.chunk) {
             let key = self.job.keys.first().map_or("", String::as_str);
             let rows = match &self.rescore {
-                Some(rescore) => rescore.picked(whole.chunk, rows),
+                Some(rescore) => {
+                    let picked = rescore.picked(whole.chunk, rows);
+                    // A row that is published stays, so that it cannot be the one that gives way.
+                    if picked.len() < rows.len() {
+                        return Err(RescoreError::Duplicates {
+                            chunk: whole.chunk,
+                            rows: rows.len() - picked.len(),
+                        }
+                        .into());
+                    }
+                    picked
+                }
                 None => rows.clone(),
             };
             known.extend(rows.into_iter().map(|row| BadRow::new(row, Reason::DuplicateKey, key)));

@@ -168,12 +168,17 @@ const STRICT: CastOptions = CastOptions {
 };
 
 /// Overflow becomes a null, which is how the rows are found that overflow.
-const LENIENT: CastOptions = CastOptions {
+pub(super) const LENIENT: CastOptions = CastOptions {
     safe: true,
     format_options: arrow::util::display::FormatOptions::new(),
 };
 
-fn number(column: &ArrayRef, cast: Option<Cast>, to: &DataType, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
+pub(super) fn number(
+    column: &ArrayRef,
+    cast: Option<Cast>,
+    to: &DataType,
+    options: &CastOptions,
+) -> Result<ArrayRef, ArrowError> {
     match cast {
         Some(Cast::EpochSeconds) => {
             let seconds: Float64Array = unary(&micros(column, options)?, |stamp| as_double(stamp) / 1e6);
@@ -249,7 +254,7 @@ fn elements(column: &ArrayRef) -> (ArrayRef, usize) {
 }
 
 /// The values in the type in which the tensor's host memory holds them.
-fn plain(values: &ArrayRef, dtype: TensorType, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
+pub(super) fn plain(values: &ArrayRef, dtype: TensorType, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
     let target = dtype.host().arrow().unwrap_or(DataType::Float32);
     if values.data_type() == &DataType::Null {
         return Ok(new_null_array(&target, values.len()));

@@ -8,13 +8,13 @@ mod numbers;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::{cast, filter_record_batch, nullif};
+use arrow::compute::{filter_record_batch, nullif};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
+use super::column::{LENIENT, number, plain};
 use crate::batch::{BadRow, FeatureBatch};
-use crate::contract::{Contract, Feature};
+use crate::contract::{Cast, Contract, Feature, TensorType};
 use crate::spec::{Action, Reason, RowActions};
 
 /// A chunk without its bad rows, and the bad rows.
@@ -127,16 +127,18 @@ impl Screen {
             Feature::Numeric(numeric) => {
                 self.finite(index, name, greatest, true)?;
                 if numeric.log1p {
-                    self.has_logarithm(index, name)?;
+                    self.has_logarithm(index, name, numeric.cast)?;
                 }
                 if let Some(range) = numeric.range {
-                    self.within(index, name, range, true)?;
+                    let values = number(&self.columns[index], numeric.cast, &DataType::Float64, &LENIENT)?;
+                    self.within(index, name, &values, range, true)?;
                 }
             }
             Feature::Raw(raw) => {
                 self.finite(index, name, greatest, false)?;
                 if let Some(range) = raw.range {
-                    self.within(index, name, range, false)?;
+                    let values = plain(&self.columns[index], TensorType::Float64, &LENIENT)?;
+                    self.within(index, name, &values, range, false)?;
                 }
             }
             Feature::Vector(vector) => {
@@ -168,8 +170,9 @@ impl Screen {
     }
 
     /// Refuses what has no finite `ln(1 + x)`.
-    fn has_logarithm(&mut self, index: usize, name: &str) -> Result<(), ArrowError> {
-        let values = self.doubles(index)?;
+    fn has_logarithm(&mut self, index: usize, name: &str, by: Option<Cast>) -> Result<(), ArrowError> {
+        let values = number(&self.columns[index], by, &DataType::Float64, &LENIENT)?;
+        let values = values.as_primitive::<Float64Type>().values().clone();
         if values.iter().all(|&value| value > -1.0) {
             return Ok(());
         }
@@ -180,9 +183,16 @@ impl Screen {
         })
     }
 
-    /// Refuses what lies outside the contract's range.
-    fn within(&mut self, index: usize, name: &str, range: [f64; 2], imputable: bool) -> Result<(), ArrowError> {
-        let values = self.doubles(index)?;
+    /// Refuses what lies outside the contract's range, in the unit in which the model takes it.
+    fn within(
+        &mut self,
+        index: usize,
+        name: &str,
+        values: &ArrayRef,
+        range: [f64; 2],
+        imputable: bool,
+    ) -> Result<(), ArrowError> {
+        let values = values.as_primitive::<Float64Type>().values().clone();
         let [least, greatest] = range;
         let outside = |value: f64| value < least || value > greatest;
         if !values.iter().any(|&value| outside(value)) {
@@ -191,12 +201,6 @@ impl Screen {
         self.judge(index, name, imputable, |row| {
             outside(values[row]).then_some(Reason::OutOfRange)
         })
-    }
-
-    /// The column's values as doubles; what stands in the place of a null is not a value.
-    fn doubles(&self, index: usize) -> Result<ScalarBuffer<f64>, ArrowError> {
-        let values = cast(&self.columns[index], &DataType::Float64)?;
-        Ok(values.as_primitive::<Float64Type>().values().clone())
     }
 
     /// Notes the rows that have a reason, or puts a null in their place where the job says that nulls will be imputed.

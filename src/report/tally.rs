@@ -106,11 +106,12 @@ impl Tally {
         Ok(())
     }
 
-    /// Refuses a run in which the model threw on every row: that is a fault of the model.
+    /// Refuses a run in which the model gave no result for any row: that is a fault of the model.
     pub fn model_works(&self) -> Result<(), Error> {
-        let thrown = self.rejected.get(&Reason::ModelError).copied().unwrap_or(0);
-        if thrown > 0 && self.rows_out == 0 {
-            return Err(ThrowsError { rows: thrown }.into());
+        let of = |reason| self.rejected.get(&reason).copied().unwrap_or(0);
+        let (thrown, nonfinite) = (of(Reason::ModelError), of(Reason::NonfiniteOutput));
+        if thrown + nonfinite > 0 && self.rows_out == 0 {
+            return Err(NoResultError { thrown, nonfinite }.into());
         }
         Ok(())
     }
@@ -123,12 +124,13 @@ impl Tally {
 
 /// The model has given no result at all.
 #[derive(Debug, thiserror::Error)]
-#[error("the model throws on each of the {rows} rows that it was given")]
-pub struct ThrowsError {
-    rows: u64,
+#[error("the model gives no result for any row: it throws on {thrown} and gives NaN or infinity for {nonfinite}")]
+pub struct NoResultError {
+    thrown: u64,
+    nonfinite: u64,
 }
 
-impl Seam for ThrowsError {
+impl Seam for NoResultError {
     fn exit(&self) -> ExitCode {
         ExitCode::Model
     }

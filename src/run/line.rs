@@ -91,6 +91,11 @@ impl<'a> Line<'a> {
         };
         let checkpoint = around.wait(Checkpoint::open(&desk.date, record))?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
+        let evidence = Evidence::default();
+        // What is kept or published was made by this model.
+        if checkpoint.finished() > 0 || ready.rescore.is_some() {
+            evidence.works();
+        }
         let line = Self {
             job,
             desk,
@@ -111,7 +116,7 @@ impl<'a> Line<'a> {
                 },
                 duplicates,
                 rescore: ready.rescore,
-                evidence: Evidence::default(),
+                evidence,
                 max_decoded: max_decoded(around.settings, limits),
                 clock: Arc::clone(&around.clock),
             }),

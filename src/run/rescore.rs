@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::publish::Shown;
 use crate::records::Commit;
 use crate::rejects;
-use crate::rescore::{Rescore, RescoreError, published_rows, rejected};
+use crate::rescore::{self, Rescore, RescoreError, published_rows, rejected};
 use crate::run::Notice;
 use crate::validate::Job;
 
@@ -88,6 +88,7 @@ impl Desk {
             }
         }
         let wanted = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, commit.at, "")?;
+        let outputs = wanted.logical().clone();
         let names = |schema: &arrow::datatypes::SchemaRef| -> Vec<String> {
             schema.fields().iter().map(|field| field.name().clone()).collect()
         };
@@ -101,6 +102,18 @@ impl Desk {
             }
             .into());
         }
-        Ok(plan)
+        let differs = outputs.fields().iter().find(|field| {
+            let found = plan.columns.types.get(field.name());
+            !found.is_some_and(|found| rescore::same_values(found, field.data_type()))
+        });
+        match differs {
+            None => Ok(plan),
+            Some(field) => Err(RescoreError::Types {
+                column: field.name().clone(),
+                published: plan.columns.types[field.name()].to_string(),
+                wanted: field.data_type().to_string(),
+            }
+            .into()),
+        }
     }
 }

@@ -25,7 +25,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// The model has given results.
-    pub(super) fn works(&self) {
+    pub fn works(&self) {
         self.works.store(true, Ordering::Relaxed);
     }
 

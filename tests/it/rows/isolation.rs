@@ -63,3 +63,15 @@ fn model_that_throws_on_everything_is_at_fault_itself() {
         run.expect_said(&["throws on all rows", "nothing but zeros, please"]);
     }
 }
+
+#[test]
+fn model_without_a_single_number_is_at_fault_itself() {
+    let mut rows = rows(20);
+    for row in &mut rows {
+        row.b = Some(777.0);
+    }
+    let job = rejecting(job(), "NONFINITE_OUTPUT", 100).job("rows.max_bad_fraction", "1.0");
+    let run = run(&job.published_before(), &rows);
+    run.expect_refusal(ExitCode::Model)
+        .expect_said(&["NaN or infinity for 20"]);
+}

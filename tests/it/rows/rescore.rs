@@ -98,3 +98,19 @@ fn without_a_publication_there_is_nothing_to_add_to() {
         .expect_refusal(ExitCode::InputNotReady)
         .expect_said(&["nothing is published", "without --only-rejected"]);
 }
+
+#[test]
+fn row_whose_new_key_is_published_already_is_no_second_row_of_it() {
+    let mut broken = rows(20);
+    broken[0].key = None;
+    let job = rejecting(rejecting(job(), "NULL_KEY", 5), "DUPLICATE_KEY", 5);
+    run(&job, &broken).expect_success();
+    let mut mended = broken;
+    mended[0].key = Some(7);
+    let job = job.argument("--only-rejected");
+    run(&job, &mended)
+        .expect_exit(ExitCode::Schema)
+        .expect_said(&["DUPLICATE_KEY", "without --only-rejected"]);
+    mended[0].key = Some(1_000);
+    expect_published(&run(&job, &mended), &mended);
+}
