@@ -88,12 +88,7 @@ fn stages(criterion: &mut Criterion) {
         "bench",
     )
     .expect("the job's columns have names of their own");
-    let fetch = || {
-        let ranges = read::ranges(plan, chunk).expect("the footer is whole");
-        runtime
-            .block_on(read::fetch(plan, chunk, ranges))
-            .expect("the file is there")
-    };
+    let fetch = || runtime.block_on(read::fetch(plan, chunk)).expect("the file is there");
     let batch = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor.prepare(&derived).expect("the columns fit");

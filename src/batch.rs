@@ -3,11 +3,14 @@
 //! `FeatureBatch` (read) becomes `InputTensor`s (preprocess), then `Predictions` (infer), then a `Part` (write). No stage asks an
 //! earlier one for anything: keys and positions travel along.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::MutableBuffer;
+use arrow::compute::CastOptions;
+use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 
 use crate::clock::Elapsed;
@@ -22,6 +25,15 @@ impl fmt::Display for ChunkId {
         write!(f, "{:06}", self.0)
     }
 }
+
+/// Some rows of some chunks, as places in the chunk, in order.
+pub type RowsByChunk = BTreeMap<ChunkId, Vec<usize>>;
+
+/// A value that does not fit is an error rather than a null that nobody asked for.
+pub const STRICT_CAST: CastOptions = CastOptions {
+    safe: false,
+    format_options: FormatOptions::new(),
+};
 
 /// Decoded rows of one chunk: keys, passthrough columns and features.
 #[derive(Debug, Clone)]

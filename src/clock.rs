@@ -2,6 +2,8 @@
 //!
 //! Everything that needs a time, or time to pass, takes a [`Clock`], so that a test owns it.
 
+#[cfg(test)]
+mod hand;
 #[cfg(feature = "failpoints")]
 mod steered;
 
@@ -10,6 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{BoxFuture, FutureExt, ready};
 
+#[cfg(test)]
+pub(crate) use hand::HandClock;
 #[cfg(feature = "failpoints")]
 pub use steered::SteeredClock;
 

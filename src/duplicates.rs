@@ -3,35 +3,31 @@
 //! Reads the keys of the whole input, in order, before anything is scored: what becomes of a row must not depend on which chunk is
 //! finished first. Keeps 128 bits of a SHA-256 for each key, so that memory depends on the number of rows and not on their keys.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use futures::{StreamExt, stream};
 
-use crate::batch::{ChunkId, FeatureBatch};
+use crate::batch::{FeatureBatch, RowsByChunk};
 use crate::digest::sha256_prefix;
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::plan::{Chunk, Plan};
+use crate::plan::Plan;
 use crate::read::{self, ReadError, Tolerance};
 
 /// Chunks fetched at a time.
 const CONCURRENT: usize = 4;
 
 /// Rows whose key stands in an earlier row, by chunk, in order. Rows without a key are none of them.
-pub async fn find(
-    plan: &Plan,
-    keys: &[String],
-    tolerance: Tolerance,
-) -> Result<BTreeMap<ChunkId, Vec<usize>>, DuplicatesError> {
+pub async fn find(plan: &Plan, keys: &[String], tolerance: Tolerance) -> Result<RowsByChunk, DuplicatesError> {
     let plan = &plan.narrowed(keys);
     let mut fetches = stream::iter(&plan.chunks)
-        .map(|chunk| fetch(plan, chunk))
+        .map(|chunk| read::fetch(plan, chunk))
         .buffered(CONCURRENT);
     let mut seen = HashSet::new();
-    let mut found = BTreeMap::new();
+    let mut found = RowsByChunk::new();
     while let Some(bytes) = fetches.next().await {
         let batch = read::decode(plan, bytes?, tolerance)?;
         let rows = repeated(&batch, keys, &mut seen)?;
@@ -43,25 +39,15 @@ pub async fn find(
 }
 
 /// The first of the rows that were found, for a message.
-pub fn first(plan: &Plan, found: &BTreeMap<ChunkId, Vec<usize>>, keys: &[String]) -> Option<DuplicatesError> {
+pub fn first(plan: &Plan, found: &RowsByChunk, keys: &[String]) -> Option<DuplicatesError> {
     let (chunk, rows) = found.first_key_value()?;
-    let mut row = *rows.first()?;
-    let span = plan.chunk(*chunk).spans.iter().find(|span| {
-        let is_in = row < span.rows.len();
-        row -= if is_in { 0 } else { span.rows.len() };
-        is_in
-    })?;
+    let (file, row) = plan.origin(*chunk, *rows.first()?)?;
     Some(DuplicatesError::Found {
         rows: found.values().map(Vec::len).sum(),
-        file: plan.files[span.file].name.clone(),
-        row: span.first_row + row as u64,
+        file: file.to_owned(),
+        row,
         key: keys.join(", "),
     })
-}
-
-async fn fetch(plan: &Plan, chunk: &Chunk) -> Result<read::ChunkBytes, ReadError> {
-    let ranges = read::ranges(plan, chunk)?;
-    read::fetch(plan, chunk, ranges).await
 }
 
 fn repeated(batch: &FeatureBatch, keys: &[String], seen: &mut HashSet<u128>) -> Result<Vec<usize>, ArrowError> {

@@ -27,8 +27,7 @@ use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
 use crate::guard::message;
 use crate::infer::Watch;
-use crate::plan::Plan;
-use crate::read::{self, ChunkBytes, ReadError};
+use crate::read::{self, ReadError};
 use crate::score::{Attempt, Fetched, Scorer};
 use crate::shutdown::Shutdown;
 
@@ -260,9 +259,9 @@ impl Feeder {
 
     async fn bytes(&self, id: ChunkId) -> Result<Fetched, ReadError> {
         let Scorer { plan, rescore, .. } = self.work.scorer.as_ref();
-        let input = fetch(plan, id).await?;
+        let input = read::fetch(plan, plan.chunk(id)).await?;
         let published = match rescore {
-            Some(rescore) => Some(fetch(&rescore.published, id).await?),
+            Some(rescore) => Some(read::fetch(&rescore.published, rescore.published.chunk(id)).await?),
             None => None,
         };
         Ok(Fetched { input, published })
@@ -355,12 +354,6 @@ impl Feeder {
             std::thread::sleep(LOOK / 10);
         }
     }
-}
-
-async fn fetch(plan: &Plan, id: ChunkId) -> Result<ChunkBytes, ReadError> {
-    let chunk = plan.chunk(id);
-    let ranges = read::ranges(plan, chunk)?;
-    read::fetch(plan, chunk, ranges).await
 }
 
 /// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.

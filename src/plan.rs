@@ -32,9 +32,10 @@ use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
+pub use column_type::same_values;
 pub use columns::Columns;
 pub use damage::Damage;
-pub use fingerprint::{fingerprint, generation};
+pub use fingerprint::{fingerprint, generation, of_rejected};
 pub use footers::{CorruptFile, read_footer};
 pub use schema::{Mismatch, Rule};
 
@@ -181,6 +182,17 @@ impl Plan {
         }
     }
 
+    /// Name of the file of a chunk's row, and the row's index in it.
+    pub fn origin(&self, chunk: ChunkId, row: usize) -> Option<(&str, u64)> {
+        let mut before = 0;
+        let span = self.chunk(chunk).spans.iter().find(|span| {
+            before += span.rows.len();
+            row < before
+        })?;
+        let place = row + span.rows.len() - before;
+        Some((&self.files[span.file].name, span.first_row + place as u64))
+    }
+
     /// The chunk of that number.
     pub fn chunk(&self, id: ChunkId) -> &Chunk {
         &self.chunks[id.0]
@@ -203,12 +215,6 @@ impl InputFile {
     pub fn row_group_rows(&self, row_group: usize) -> usize {
         let rows = self.metadata.metadata().row_group(row_group).num_rows();
         usize::try_from(rows).unwrap_or(0)
-    }
-
-    /// What its footer says under a key.
-    pub fn key_value(&self, key: &str) -> Option<&str> {
-        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
     }
 
     /// Numbers of the columns of the file that are read.

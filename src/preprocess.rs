@@ -35,6 +35,8 @@ pub struct Preprocessor {
     contract: Contract,
     derivation: Derivation,
     encoders: Vec<Encoder>,
+    /// Greatest magnitude of each feature that its tensors hold.
+    greatest: Vec<f64>,
 }
 
 impl Preprocessor {
@@ -55,7 +57,9 @@ impl Preprocessor {
             .iter()
             .map(|feature| Encoder::new(feature, &contract, &artifact.files))
             .collect::<Result<_, _>>()?;
+        let greatest = contract.features.iter().map(|feature| contract.greatest(feature));
         Ok(Self {
+            greatest: greatest.collect(),
             contract,
             derivation,
             encoders,

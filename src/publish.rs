@@ -24,7 +24,7 @@ pub use partition::{Partition, SUCCESS, Shown};
 pub use rollforward::{again, roll_forward};
 pub use show::{Showing, Visible};
 pub use spool::{Assembled, Rows, Spool, SpoolFolder, Spooled, file_count};
-pub use stamp::{Owner, Stamp};
+pub use stamp::{Owner, Stamp, pair};
 
 use crate::checkpoint::CheckpointError;
 use crate::error::Seam;

@@ -13,10 +13,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::compute::{cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::DecodeResult;
@@ -24,7 +23,7 @@ use parquet::errors::ParquetError;
 
 pub use error::{Fault, ReadError};
 
-use crate::batch::{ChunkId, FeatureBatch, Lost, Origin};
+use crate::batch::{ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST};
 use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span};
 use crate::storage::StorageError;
@@ -60,7 +59,7 @@ impl ChunkBytes {
 }
 
 /// The byte ranges of each span of a chunk.
-pub fn ranges(plan: &Plan, chunk: &Chunk) -> Result<Vec<Vec<Range<u64>>>, ReadError> {
+fn ranges(plan: &Plan, chunk: &Chunk) -> Result<Vec<Vec<Range<u64>>>, ReadError> {
     let spans = chunk.spans.iter();
     spans
         .map(|span| {
@@ -80,8 +79,8 @@ pub fn ranges(plan: &Plan, chunk: &Chunk) -> Result<Vec<Vec<Range<u64>>>, ReadEr
 }
 
 /// Fetches the bytes of a chunk from the objects that were planned, and from no later version of them.
-pub async fn fetch(plan: &Plan, chunk: &Chunk, ranges: Vec<Vec<Range<u64>>>) -> Result<ChunkBytes, ReadError> {
-    let spans = chunk.spans.iter().zip(ranges);
+pub async fn fetch(plan: &Plan, chunk: &Chunk) -> Result<ChunkBytes, ReadError> {
+    let spans = chunk.spans.iter().zip(ranges(plan, chunk)?);
     let spans: Vec<_> = spans.map(|(span, ranges)| fetch_span(plan, span, ranges)).collect();
     let spans = stream::iter(spans).buffered(CONCURRENT_SPANS).try_collect().await?;
     Ok(ChunkBytes {
@@ -217,7 +216,7 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
         };
         let column = match plan.columns.types.get(name) {
             Some(planned) if planned != column.data_type() => {
-                cast_with_options(&column, planned, &STRICT).map_err(ReadError::Join)?
+                cast_with_options(&column, planned, &STRICT_CAST).map_err(ReadError::Join)?
             }
             _ => column,
         };
@@ -235,12 +234,6 @@ fn path_value(file: &InputFile, name: &str, rows: usize) -> ArrayRef {
     let value = found.and_then(|(_, value)| value.as_deref());
     Arc::new(std::iter::repeat_n(value, rows).collect::<StringArray>())
 }
-
-/// A value that does not fit is an error rather than a null that nobody asked for.
-const STRICT: CastOptions = CastOptions {
-    safe: false,
-    format_options: FormatOptions::new(),
-};
 
 /// One batch of several, which all have the planned types.
 fn joined(batches: &[RecordBatch]) -> Result<RecordBatch, ReadError> {

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{CastOptions, cast, cast_with_options, interleave_record_batch, take_record_batch};
+use arrow::compute::{cast, cast_with_options, interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
 
-use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, RowsByChunk, STRICT_CAST};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::{Chunk, Plan};
@@ -23,11 +22,11 @@ pub struct Rescore {
     /// The published rows, in the pieces that belong to the chunks of the input.
     pub published: Plan,
     /// Rejected rows of each chunk that has some, in order.
-    rejected: BTreeMap<ChunkId, Vec<usize>>,
+    rejected: RowsByChunk,
 }
 
 /// Rejected rows of each chunk of a plan that has some, in order; by the file that keeps them.
-pub fn rejected(plan: &Plan, rejects: &RecordBatch) -> Result<BTreeMap<ChunkId, Vec<usize>>, RescoreError> {
+pub fn rejected(plan: &Plan, rejects: &RecordBatch) -> Result<RowsByChunk, RescoreError> {
     let [file, row, ..] = DESCRIBED;
     let column = |name| {
         rejects
@@ -40,7 +39,7 @@ pub fn rejected(plan: &Plan, rejects: &RecordBatch) -> Result<BTreeMap<ChunkId, 
     for (file, row) in files.as_string::<i32>().iter().zip(rows.as_primitive::<UInt64Type>()) {
         wanted.entry(file.unwrap_or("")).or_default().extend(row);
     }
-    let mut found: BTreeMap<ChunkId, Vec<usize>> = BTreeMap::new();
+    let mut found = RowsByChunk::new();
     for chunk in &plan.chunks {
         let mut before = 0;
         for span in &chunk.spans {
@@ -66,14 +65,14 @@ pub fn rejected(plan: &Plan, rejects: &RecordBatch) -> Result<BTreeMap<ChunkId, 
 }
 
 /// Rows of each chunk that are published.
-pub fn published_rows(plan: &Plan, rejected: &BTreeMap<ChunkId, Vec<usize>>) -> Vec<usize> {
+pub fn published_rows(plan: &Plan, rejected: &RowsByChunk) -> Vec<usize> {
     let gone = |chunk: &Chunk| rejected.get(&chunk.id).map_or(0, Vec::len);
     plan.chunks.iter().map(|chunk| chunk.rows - gone(chunk)).collect()
 }
 
 impl Rescore {
     /// Pieces of the published files, one for each chunk, and the rejected rows between them.
-    pub fn new(published: Plan, rejected: BTreeMap<ChunkId, Vec<usize>>) -> Self {
+    pub fn new(published: Plan, rejected: RowsByChunk) -> Self {
         Self { published, rejected }
     }
 
@@ -127,7 +126,7 @@ impl Rescore {
                 return Err(RescoreError::Columns { column: key.clone() });
             };
             let here = arrow::compute::take(here, &kept, None)?;
-            let there = cast_with_options(there, here.data_type(), &STRICT)?;
+            let there = cast_with_options(there, here.data_type(), &STRICT_CAST)?;
             if here.to_data() != there.to_data() {
                 let (file, row) = batch.origin(first_difference(&here, &there, &kept));
                 return Err(RescoreError::Keys {
@@ -185,25 +184,13 @@ fn first_difference(here: &ArrayRef, there: &ArrayRef, rows: &UInt32Array) -> us
     rows.values().get(place).map_or(0, |&row| row as usize)
 }
 
-/// Whether columns of both types hold the same values, whatever the types are called.
-pub fn same_values(one: &DataType, other: &DataType) -> bool {
-    let is_string = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    one.equals_datatype(other) || is_string(one) && is_string(other)
-}
-
-/// A value that does not fit is an error rather than a null that nobody asked for.
-const STRICT: CastOptions = CastOptions {
-    safe: false,
-    format_options: FormatOptions::new(),
-};
-
 /// The same rows with the columns of a schema, in its types.
 fn as_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().map(|field| {
         let column = batch
             .column_by_name(field.name())
             .ok_or_else(|| ArrowError::SchemaError(format!("no column `{}`", field.name())))?;
-        cast_with_options(column, field.data_type(), &STRICT)
+        cast_with_options(column, field.data_type(), &STRICT_CAST)
     });
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
@@ -322,27 +309,5 @@ impl Seam for RescoreError {
             _ => "run the date as a whole, without --only-rejected",
         };
         Some(hint.to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_other_names_for_the_same_values_are_the_same() {
-        assert!(same_values(&DataType::Utf8, &DataType::LargeUtf8));
-        assert!(same_values(&DataType::Int64, &DataType::Int64));
-        for (one, other) in [
-            (DataType::Utf8, DataType::Int64),
-            (DataType::Int64, DataType::Int32),
-            (DataType::Float64, DataType::Int64),
-            (
-                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
-                DataType::Date32,
-            ),
-        ] {
-            assert!(!same_values(&one, &other), "{one} {other}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only file that knows the stages one after the other; each of them knows none of the others. No I/O happens here.
 
+mod error;
 mod forward;
 mod isolate;
 
@@ -12,14 +13,14 @@ use arrow::array::RecordBatch;
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 
+pub use error::ScoreError;
 pub use forward::{Batches, Forwarded, Pass, forward};
 pub use isolate::Evidence;
 
-use crate::batch::{BadRow, ChunkId, FeatureBatch, Part, Predictions, Stage, StageTimes};
+use crate::batch::{BadRow, FeatureBatch, Part, Predictions, RowsByChunk, Stage, StageTimes};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
-use crate::error::{Error, Seam};
-use crate::exit::ExitCode;
+use crate::error::Error;
 use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
@@ -48,7 +49,7 @@ pub struct Scorer {
     /// Who runs the batches of a chunk.
     pub batches: Batches,
     /// Rows whose key stands in an earlier row, by chunk.
-    pub duplicates: Duplicates,
+    pub duplicates: RowsByChunk,
     /// What is published already, where only rejected rows are scored.
     pub rescore: Option<Rescore>,
     /// Whether the model has given results in this run.
@@ -88,9 +89,6 @@ pub enum Attempt {
     Last,
 }
 
-/// Rows whose key stands in an earlier row of the input, by chunk, in order.
-pub type Duplicates = BTreeMap<ChunkId, Vec<usize>>;
-
 impl Scorer {
     /// Decodes a chunk. Rows may be lost only at the last attempt: before it, the bytes may be damaged and the file not.
     pub fn decode(&self, fetched: Fetched, attempt: Attempt) -> Result<Decoded, ReadError> {
@@ -127,7 +125,13 @@ impl Scorer {
         let chunk = batch.chunk;
         let whole = self.preprocessor.derive(batch)?;
         let known = self.known(&whole)?;
-        let screened = screen::features(whole.clone(), &self.job.keys, contract, self.job.rows.on, known);
+        let screened = screen::features(
+            whole.clone(),
+            &self.job.keys,
+            &self.preprocessor,
+            self.job.rows.on,
+            known,
+        );
         let mut screened = screened.map_err(ScoreError::Screen)?;
         self.refuse(&whole, &screened.bad)?;
         let prepared = self.prepare(&whole, &mut screened)?;
@@ -336,85 +340,4 @@ fn counted(bad: &[BadRow]) -> Vec<(Reason, usize)> {
         *counts.entry(bad.reason).or_insert(0) += 1;
     }
     counts.into_iter().collect()
-}
-
-/// Why a chunk was not scored, apart from what its stages say.
-#[derive(Debug, thiserror::Error)]
-pub enum ScoreError {
-    /// A row that cannot be scored, and the job does not tolerate it.
-    #[error("{reason} in `{file}`, row {row}{}: {message}", in_column(column))]
-    BadRow {
-        /// The file.
-        file: String,
-        /// Index of the row in the file, from 0.
-        row: u64,
-        /// The column.
-        column: String,
-        /// What is wrong.
-        reason: Reason,
-        /// The same in words.
-        message: String,
-    },
-    /// More rows on which the model throws than the job allows.
-    #[error(
-        "the model throws on {rows} rows of chunk {chunk} at least, the job allows max_bad_rows = {allowed}; the first: {first}"
-    )]
-    Thrown {
-        /// Rows found until the search ended.
-        rows: usize,
-        /// The chunk.
-        chunk: ChunkId,
-        /// Rows allowed.
-        allowed: u64,
-        /// The first of them.
-        first: Box<ScoreError>,
-    },
-    /// Rows could not be taken out.
-    #[error("take bad rows out of a chunk")]
-    Screen(#[from] ArrowError),
-}
-
-impl ScoreError {
-    fn bad_row(whole: &FeatureBatch, bad: &BadRow) -> Self {
-        let (file, row) = whole.origin(bad.row);
-        Self::BadRow {
-            file: file.to_owned(),
-            row,
-            column: bad.column.clone(),
-            reason: bad.reason,
-            message: bad.message.clone().unwrap_or_else(|| bad.reason.text().to_owned()),
-        }
-    }
-}
-
-fn in_column(column: &str) -> String {
-    match column {
-        "" => String::new(),
-        column => format!(", column `{column}`"),
-    }
-}
-
-impl Seam for ScoreError {
-    fn exit(&self) -> ExitCode {
-        match self {
-            Self::BadRow { .. } | Self::Thrown { .. } => ExitCode::BadRows,
-            Self::Screen(_) => ExitCode::Internal,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::BadRow { reason: Reason::NullFeature, .. } => Some(
-                "give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.NULL_FEATURE = \"reject\""
-                    .to_owned(),
-            ),
-            Self::BadRow { reason, .. } => Some(format!(
-                "correct the row, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.{reason} = \"reject\""
-            )),
-            Self::Thrown { .. } => Some(
-                "correct the rows or the model, or raise both [rows] max_bad_rows and max_bad_fraction; nothing was published".to_owned(),
-            ),
-            Self::Screen(_) => None,
-        }
-    }
 }

@@ -184,50 +184,20 @@ impl Seam for Overdue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use chrono::{DateTime, Utc};
-    use futures::future::{BoxFuture, FutureExt, ready};
-
     use super::*;
-
-    /// A clock that a test moves on.
-    #[derive(Default)]
-    struct Hand(AtomicU64);
-
-    impl Clock for Hand {
-        fn now(&self) -> DateTime<Utc> {
-            DateTime::UNIX_EPOCH
-        }
-
-        fn monotonic(&self) -> Duration {
-            Duration::from_secs(self.0.load(Ordering::Relaxed))
-        }
-
-        fn thread_cpu(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn process_cpu(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-            ready(()).boxed()
-        }
-    }
+    use crate::clock::HandClock;
 
     /// Lets seconds pass, with a look at each.
-    fn pass(hand: &Hand, watch: &Watch, seconds: u64) -> Result<(), Overdue> {
+    fn pass(hand: &HandClock, watch: &Watch, seconds: u64) -> Result<(), Overdue> {
         for _ in 0..seconds {
-            hand.0.fetch_add(1, Ordering::Relaxed);
+            hand.forward(1);
             watch.look()?;
         }
         Ok(())
     }
 
-    fn watch(limit: Option<u64>) -> (Arc<Hand>, Watch) {
-        let hand = Arc::new(Hand::default());
+    fn watch(limit: Option<u64>) -> (Arc<HandClock>, Watch) {
+        let hand = Arc::new(HandClock::default());
         let watch = Watch::new(limit.map(Duration::from_secs), hand.clone());
         (hand, watch)
     }
@@ -252,7 +222,7 @@ mod tests {
         let (hand, watch) = watch(Some(60));
         let _pass = watch.begin(Doing::Scoring(7));
         pass(&hand, &watch, 30).unwrap();
-        hand.0.fetch_add(3_600, Ordering::Relaxed);
+        hand.forward(3_600);
         assert_eq!(pass(&hand, &watch, 25), Ok(()));
         assert!(pass(&hand, &watch, 60).is_err());
     }

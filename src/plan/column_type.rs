@@ -49,6 +49,11 @@ pub(super) fn decoded(found: &DataType, planned: &DataType) -> DataType {
     }
 }
 
+/// Whether columns of both types hold the same values, however strings are stored.
+pub fn same_values(one: &DataType, other: &DataType) -> bool {
+    one.equals_datatype(other) || is_string(one) && is_string(other)
+}
+
 pub(super) fn is_string(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
@@ -193,6 +198,20 @@ mod tests {
                 assert_eq!(common(&one, &other, reach), Some(expected.clone()), "{one} {other}");
                 assert_eq!(common(&other, &one, reach), Some(expected), "{other} {one}");
             }
+        }
+    }
+
+    #[test]
+    fn only_other_names_for_the_same_values_are_the_same() {
+        assert!(same_values(&DataType::Utf8, &DataType::LargeUtf8));
+        assert!(same_values(&DataType::Int64, &DataType::Int64));
+        for (one, other) in [
+            (DataType::Utf8, DataType::Int64),
+            (DataType::Int64, DataType::Int32),
+            (DataType::Float64, DataType::Int64),
+            (DataType::Timestamp(TimeUnit::Microsecond, None), DataType::Date32),
+        ] {
+            assert!(!same_values(&one, &other), "{one} {other}");
         }
     }
 

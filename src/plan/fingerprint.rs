@@ -90,6 +90,11 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
     hex(&Sha256::digest(&text)[..KEPT_BYTES])
 }
 
+/// The identity of the plan of those rows that another plan rejected.
+pub fn of_rejected(base_id: &str, plan_id: &str) -> String {
+    hex(&Sha256::digest(format!("{base_id}:rejected of:{plan_id}"))[..KEPT_BYTES])
+}
+
 /// The identity of a plan that is done again on purpose; the first time it is the plan's own.
 pub fn generation(base_id: &str, generation: u32) -> String {
     match generation {

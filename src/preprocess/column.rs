@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 use super::tokens::Tokens;
 use super::vocabulary::{Codes, Lookup};
 use super::{PreprocessError, SideFiles};
+use crate::batch::STRICT_CAST;
 use crate::contract::{Cast, Contract, Feature, Numeric, TensorType};
 
 /// How one feature's column is made ready, with its constants and tables.
@@ -62,14 +63,14 @@ impl Encoder {
         };
         match self {
             Self::Numeric(numeric, Precision::Single) => {
-                let values = number(column, numeric.cast, &DataType::Float32, &STRICT).map_err(failed)?;
+                let values = number(column, numeric.cast, &DataType::Float32, &STRICT_CAST).map_err(failed)?;
                 Ok(Column::Single(
                     values.as_primitive::<Float32Type>().clone(),
                     numeric.clone(),
                 ))
             }
             Self::Numeric(numeric, Precision::Double) => {
-                let values = number(column, numeric.cast, &DataType::Float64, &STRICT).map_err(failed)?;
+                let values = number(column, numeric.cast, &DataType::Float64, &STRICT_CAST).map_err(failed)?;
                 Ok(Column::Double(
                     values.as_primitive::<Float64Type>().clone(),
                     numeric.clone(),
@@ -79,11 +80,11 @@ impl Encoder {
             Self::Text(tokens) => tokens.cut(name, column),
             Self::Vector(dtype) => {
                 let (values, width) = elements(column);
-                plain(&values, *dtype, &STRICT)
+                plain(&values, *dtype, &STRICT_CAST)
                     .map(|values| Column::Plain(values, width))
                     .map_err(failed)
             }
-            Self::Raw(dtype) => plain(column, *dtype, &STRICT)
+            Self::Raw(dtype) => plain(column, *dtype, &STRICT_CAST)
                 .map(|values| Column::Plain(values, 1))
                 .map_err(failed),
         }
@@ -160,12 +161,6 @@ fn tensor_type(name: &str, contract: &Contract) -> TensorType {
         .find(|input| input.columns.iter().any(|column| column == name));
     taking.map_or(TensorType::Float32, |input| input.dtype)
 }
-
-/// Overflow is an error rather than a null that nobody asked for.
-const STRICT: CastOptions = CastOptions {
-    safe: false,
-    format_options: arrow::util::display::FormatOptions::new(),
-};
 
 /// Overflow becomes a null, which is how the rows are found that overflow.
 pub(super) const LENIENT: CastOptions = CastOptions {

@@ -12,9 +12,10 @@ use arrow::compute::{filter_record_batch, nullif};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
+use super::Preprocessor;
 use super::column::{LENIENT, number, plain};
 use crate::batch::{BadRow, FeatureBatch};
-use crate::contract::{Cast, Contract, Feature, TensorType};
+use crate::contract::{Cast, Feature, TensorType};
 use crate::spec::{Action, Reason, RowActions};
 
 /// A chunk without its bad rows, and the bad rows.
@@ -30,7 +31,7 @@ pub struct Screened {
 pub fn features(
     batch: FeatureBatch,
     keys: &[String],
-    contract: &Contract,
+    preprocessor: &Preprocessor,
     actions: RowActions,
     known: Vec<BadRow>,
 ) -> Result<Screened, ArrowError> {
@@ -45,9 +46,10 @@ pub fn features(
             screen.nulls(index, Reason::NullKey, key);
         }
     }
-    for feature in &contract.features {
+    let features = preprocessor.contract.features.iter();
+    for (feature, greatest) in features.zip(&preprocessor.greatest) {
         if let Ok(index) = schema.index_of(feature.name()) {
-            screen.feature(index, feature, contract.greatest(feature))?;
+            screen.feature(index, feature, *greatest)?;
         }
     }
     let columns = RecordBatch::try_new(schema, screen.columns)?;

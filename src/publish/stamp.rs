@@ -49,7 +49,8 @@ impl Owner {
     }
 }
 
-fn pair(metadata: &ParquetMetaData, name: &str) -> Option<String> {
+/// What the footer of one of our files says under a name.
+pub fn pair(metadata: &ParquetMetaData, name: &str) -> Option<String> {
     let mut pairs = metadata.file_metadata().key_value_metadata()?.iter();
     let found = pairs.find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
     found.and_then(|pair| pair.value.clone())

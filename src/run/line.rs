@@ -9,7 +9,7 @@ use super::claim::{self, Claim, Intent};
 use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
-use crate::batch::{ChunkId, Part, Stage};
+use crate::batch::{ChunkId, Part, RowsByChunk, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Elapsed, Stopwatch};
 use crate::duplicates;
@@ -28,7 +28,7 @@ use crate::read::Tolerance;
 use crate::records::Commit;
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
-use crate::score::{Batches, Duplicates, Evidence, Scorer};
+use crate::score::{Batches, Evidence, Scorer};
 use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
 
@@ -324,9 +324,9 @@ impl<'a> Line<'a> {
 }
 
 /// Rows whose key stands in an earlier row, where the job asks for them.
-fn duplicates(job: &Job, plan: &Plan, max_decoded: u64, around: &Surroundings<'_>) -> Result<Duplicates, Error> {
+fn duplicates(job: &Job, plan: &Plan, max_decoded: u64, around: &Surroundings<'_>) -> Result<RowsByChunk, Error> {
     let Some(action) = job.rows.on.duplicate_key else {
-        return Ok(Duplicates::new());
+        return Ok(RowsByChunk::new());
     };
     let tolerance = Tolerance {
         most_bytes: max_decoded,

@@ -1,20 +1,18 @@
 //! Looks up what is published, so that only its rejected rows are scored again.
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
 use super::{Desk, Ready, Verdict};
-use crate::digest::sha256;
 use crate::error::Error;
 use crate::output::OutputSchema;
-use crate::plan::Plan;
-use crate::publish::Shown;
+use crate::plan::{Plan, of_rejected, same_values};
+use crate::publish;
 use crate::records::Commit;
 use crate::rejects;
-use crate::rescore::{self, Rescore, RescoreError, published_rows, rejected};
+use crate::rescore::{Rescore, RescoreError, published_rows, rejected};
 use crate::run::Notice;
 use crate::validate::Job;
-
-/// Prefix of our keys in a Parquet footer.
-const MODEL_SHA256: &str = "batch_infer.model_sha256";
-const MODEL_VERSION: &str = "batch_infer.model_version";
 
 impl Desk {
     /// Turns a plan of the whole date into one of its rejected rows. A notice when there are none.
@@ -26,9 +24,6 @@ impl Desk {
         let Some(commit) = standing.log.newest_commit().filter(|commit| standing.shows(commit)) else {
             return Err(RescoreError::Nothing.into());
         };
-        if !matches!(standing.shown, Shown::Ours(..)) {
-            return Err(RescoreError::Nothing.into());
-        }
         if commit.rows_rejected == 0 {
             return Ok(Some(Notice {
                 outcome: Verdict::NothingRejected,
@@ -41,14 +36,12 @@ impl Desk {
             .published_plan(job, ready, commit, published_rows(&ready.plan, &rejected))
             .await?;
         // What is published is as much an input of this plan as the features are.
-        let mut base_id = sha256(format!("{}:rejected of:{}", ready.base_id, commit.plan_id).as_bytes());
-        base_id.truncate(ready.base_id.len());
-        ready.base_id = base_id;
+        ready.base_id = of_rejected(&ready.base_id, &commit.plan_id);
         ready.rescore = Some(Rescore::new(published, rejected));
         Ok(None)
     }
 
-    async fn rejects_of(&self, commit: &Commit) -> Result<arrow::array::RecordBatch, Error> {
+    async fn rejects_of(&self, commit: &Commit) -> Result<RecordBatch, Error> {
         let place = self.date.rejects(&commit.plan_id);
         let found = place.read().await?.map(rejects::decode);
         let found = found.and_then(Result::ok);
@@ -78,42 +71,41 @@ impl Desk {
         let plan = Plan::of_files(places.collect(), &pieces).await?;
         let contract = ready.preprocessor.contract();
         for file in &plan.files {
-            let said = |key| file.key_value(key).unwrap_or("none");
-            if said(MODEL_SHA256) != contract.sha256 || said(MODEL_VERSION) != contract.version {
+            let said = |name| publish::pair(file.metadata.metadata(), name).unwrap_or_else(|| "none".to_owned());
+            if said("model_sha256") != contract.sha256 || said("model_version") != contract.version {
                 return Err(RescoreError::Model {
-                    published: said(MODEL_VERSION).to_owned(),
+                    published: said("model_version"),
                     wanted: contract.version.clone(),
                 }
                 .into());
             }
         }
         let wanted = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, commit.at, "")?;
-        let outputs = wanted.logical().clone();
-        let names = |schema: &arrow::datatypes::SchemaRef| -> Vec<String> {
-            schema.fields().iter().map(|field| field.name().clone()).collect()
-        };
-        let wanted = names(wanted.logical());
-        let found = plan.columns.read.clone();
-        if wanted != found {
-            let differs = wanted.iter().find(|name| !found.contains(name));
-            let differs = differs.or_else(|| found.iter().find(|name| !wanted.contains(name)));
-            return Err(RescoreError::Columns {
-                column: differs.cloned().unwrap_or_else(|| "their order".to_owned()),
-            }
-            .into());
-        }
-        let differs = outputs.fields().iter().find(|field| {
-            let found = plan.columns.types.get(field.name());
-            !found.is_some_and(|found| rescore::same_values(found, field.data_type()))
+        same_columns(&plan, wanted.logical())?;
+        Ok(plan)
+    }
+}
+
+/// An error when the published files have other columns than would be written.
+fn same_columns(published: &Plan, wanted: &Schema) -> Result<(), RescoreError> {
+    let found = &published.columns.read;
+    let names: Vec<&String> = wanted.fields().iter().map(|field| field.name()).collect();
+    if !names.iter().copied().eq(found) {
+        let missing = names.iter().copied().find(|name| !found.contains(name));
+        let differs = missing.or_else(|| found.iter().find(|name| !names.contains(name)));
+        return Err(RescoreError::Columns {
+            column: differs.cloned().unwrap_or_else(|| "their order".to_owned()),
         });
-        match differs {
-            None => Ok(plan),
-            Some(field) => Err(RescoreError::Types {
+    }
+    for field in wanted.fields() {
+        let found = &published.columns.types[field.name()];
+        if !same_values(found, field.data_type()) {
+            return Err(RescoreError::Types {
                 column: field.name().clone(),
-                published: plan.columns.types[field.name()].to_string(),
+                published: found.to_string(),
                 wanted: field.data_type().to_string(),
-            }
-            .into()),
+            });
         }
     }
+    Ok(())
 }

@@ -66,7 +66,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "score",
         "batch infer output plan preprocess read rejects rescore spec validate write",
     ),
-    ("pipeline", "batch checkpoint events infer plan read score shutdown"),
+    ("pipeline", "batch checkpoint events infer read score shutdown"),
     // The sentence, and what is said afterwards.
     ("golden", "batch contract infer preprocess score"),
     (

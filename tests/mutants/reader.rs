@@ -100,8 +100,7 @@ impl Reader {
     }
 
     fn chunk(&self, plan: &Plan, chunk: &batch_infer::plan::Chunk) -> Result<RecordBatch, ReadError> {
-        let ranges = read::ranges(plan, chunk)?;
-        let bytes = self.runtime.block_on(read::fetch(plan, chunk, ranges))?;
+        let bytes = self.runtime.block_on(read::fetch(plan, chunk))?;
         Ok(read::decode(plan, bytes, Tolerance::strict(MOST_BYTES))?.columns)
     }
 }

@@ -1,54 +1,19 @@
 //! The traffic with a client that answers what the test says.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::executor::block_on;
-use futures::future::{BoxFuture, ready};
 use http::{Method, StatusCode};
 use object_store::client::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
 };
 
 use super::{Counts, Lane, QuotaUsedUp, Traffic, Watched, time_for, within};
-use crate::clock::Clock;
-
-/// A clock that the test moves.
-#[derive(Default)]
-struct Hand(AtomicU64);
-
-impl Hand {
-    fn forward(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
-    }
-}
-
-impl Clock for Hand {
-    fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + self.monotonic()
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::Relaxed))
-    }
-
-    fn thread_cpu(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn process_cpu(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        ready(()).boxed()
-    }
-}
+use crate::clock::{Clock, HandClock};
 
 /// What the store does next.
 #[derive(Debug, Clone, Copy)]
@@ -101,14 +66,14 @@ impl http_body::Body for Broken {
 }
 
 struct Road {
-    clock: Arc<Hand>,
+    clock: Arc<HandClock>,
     store: Arc<Store>,
     traffic: Arc<Traffic>,
 }
 
 impl Road {
     fn new() -> Self {
-        let clock = Arc::new(Hand::default());
+        let clock = Arc::new(HandClock::default());
         Self {
             traffic: Traffic::new(Arc::clone(&clock) as Arc<dyn Clock>),
             store: Arc::default(),
