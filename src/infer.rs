@@ -4,6 +4,7 @@
 //! rows make a batch, and on which thread it runs, is decided in `score`.
 
 pub mod device;
+mod freeze;
 mod probe;
 mod torch;
 mod watch;
@@ -14,20 +15,26 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub use probe::{ProbeError, probe};
+pub use probe::{ProbeError, freeze as freeze_model, probe};
 pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
-use crate::batch::InputTensor;
+use crate::batch::{BatchSize, InputTensor};
 use crate::contract::{Contract, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
-/// Rows of a batch unless the settings say otherwise: small enough that activations stay in a core's cache.
-pub const BATCH_ROWS: usize = 1_024;
+/// A batch on CPU where nothing was measured: small enough that activations stay in a core's cache.
+pub const USUAL_BATCH: BatchSize = BatchSize {
+    rows: 1_024,
+    tokens: Some(512),
+};
 
-/// Rows of a batch on CUDA, where a small batch leaves the device idle.
-pub const CUDA_BATCH_ROWS: usize = 16_384;
+/// A batch on CUDA where nothing was measured: a small one leaves the device idle.
+pub const USUAL_CUDA_BATCH: BatchSize = BatchSize {
+    rows: 16_384,
+    tokens: Some(32_768),
+};
 
 /// Computes results from tensors.
 pub trait Model: Send + Sync {

@@ -2,15 +2,19 @@
 //!
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
 
+use std::ffi::c_void;
 use std::io::Cursor;
+use std::ptr::NonNull;
 
-use arrow::array::{ArrayData, ArrayRef, make_array, new_empty_array};
+use arrow::array::{ArrayData, ArrayRef, AsArray, make_array, new_empty_array};
 use arrow::buffer::MutableBuffer;
-use arrow::datatypes::DataType;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
 use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
 use super::device::Device;
+use super::freeze::{Frozen, freeze};
 use super::{Model, ModelError, words};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
@@ -19,6 +23,8 @@ use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
 #[derive(Debug)]
 pub struct TorchModel {
     module: CModule,
+    /// A copy that does the same faster. What it throws on is given to the module itself, whose messages name what its author knows.
+    frozen: Option<CModule>,
     device: Device,
     outputs: Vec<Output>,
     row_major: bool,
@@ -39,10 +45,33 @@ impl TorchModel {
         module.f_set_eval().map_err(failed)?;
         Ok(Self {
             module,
+            frozen: None,
             device,
             outputs: contract.outputs.clone(),
             row_major: false,
         })
+    }
+
+    /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says how many layers it runs
+    /// faster, or why there is none. On the CPU alone.
+    pub(super) fn freeze(&mut self, inputs: &[InputTensor]) -> Result<i64, String> {
+        if self.device != Device::Cpu {
+            return Err("the device is not the CPU".to_owned());
+        }
+        let expected = self.run(&self.module, inputs);
+        let Ok(expected) = expected else {
+            return Err("the module throws on the rows that it is tried on".to_owned());
+        };
+        let Frozen { module, layers } = freeze(pointer(&self.module))?;
+        let frozen = adopt(module);
+        match self.run(&frozen, inputs) {
+            Ok(found) if agree(&expected, &found) => {
+                self.frozen = Some(frozen);
+                Ok(layers)
+            }
+            Ok(_) => Err("its results differ from those of the module by more than rounding".to_owned()),
+            Err(_) => Err("it throws where the module does not".to_owned()),
+        }
     }
 
     /// Hands over row-major copies from now on, for a model that looks at memory as it lies, as `view` does.
@@ -50,11 +79,11 @@ impl TorchModel {
         self.row_major = true;
     }
 
-    fn run(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
+    fn run(&self, module: &CModule, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
         let _no_grad = tch::no_grad_guard();
         let tensors = inputs.iter().map(|input| self.tensor(input).map(IValue::Tensor));
         let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-        let result = self.module.forward_is(&tensors)?;
+        let result = module.forward_is(&tensors)?;
         let mut results = results(result)?;
         let rows = rows(inputs);
         self.outputs
@@ -97,7 +126,12 @@ impl TorchModel {
 
 impl Model for TorchModel {
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
-        self.run(inputs).map_err(|failure| match failure {
+        if let Some(frozen) = &self.frozen
+            && let Ok(outputs) = self.run(frozen, inputs)
+        {
+            return Ok(outputs);
+        }
+        self.run(&self.module, inputs).map_err(|failure| match failure {
             Failure::Torch(error) => thrown(&error, self.device, rows(inputs)),
             Failure::Output {
                 output,
@@ -110,6 +144,40 @@ impl Model for TorchModel {
             },
         })
     }
+}
+
+/// The module as libtorch holds it, alive as long as `module` is.
+#[expect(unsafe_code, reason = "the bindings keep the pointer to themselves")]
+fn pointer(module: &CModule) -> NonNull<c_void> {
+    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
+    // SAFETY: a `CModule` is one pointer and nothing else, which was asserted; it is never null, since loading fails instead.
+    unsafe { std::mem::transmute_copy(module) }
+}
+
+/// Takes over a module of libtorch.
+#[expect(unsafe_code, reason = "the bindings make modules from archives alone")]
+fn adopt(module: NonNull<c_void>) -> CModule {
+    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
+    // SAFETY: as above; the module was made by `new`, as the bindings make theirs, and nobody else deletes it.
+    unsafe { std::mem::transmute(module) }
+}
+
+/// Greatest difference that other orders of the same sums can make, as a share of the greatest value, or of 1.
+const ROUNDING: f64 = 1e-4;
+
+/// Whether two runs gave the same, rounding apart.
+fn agree(expected: &[ArrayRef], found: &[ArrayRef]) -> bool {
+    let doubles = |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
+    expected.iter().zip(found).all(|(expected, found)| {
+        let (Ok(expected), Ok(found)) = (doubles(expected), doubles(found)) else {
+            return false;
+        };
+        let pairs = expected.values().iter().zip(found.values());
+        let greatest = expected.values().iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+        pairs.fold(true, |same, (one, other)| {
+            same && (one == other || (one.is_nan() && other.is_nan()) || (one - other).abs() <= ROUNDING * greatest)
+        })
+    })
 }
 
 /// Rows of a batch.
@@ -397,7 +465,7 @@ pub(super) fn cuda_devices() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// Sets the threads of one operator, for threads that have not run one yet.
+/// Sets the threads of one operator, for the thread that calls this and for those that have not run one yet.
 pub fn set_intra_op_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
 }

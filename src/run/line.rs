@@ -8,6 +8,7 @@ use tracing::info;
 use super::claim::{self, Claim, Intent};
 use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
+use super::tuning::tuner;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, RowsByChunk, Stage};
 use crate::checkpoint::Checkpoint;
@@ -18,7 +19,7 @@ use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
 use crate::infer::device::Device;
-use crate::infer::{self, Watch};
+use crate::infer::Watch;
 use crate::nonce::nonce;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
@@ -31,6 +32,7 @@ use crate::report::{Made, RunReport, Tally};
 use crate::score::{Batches, Evidence, Scorer};
 use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
+use crate::write::PartEncoder;
 
 /// A run that scores.
 pub(super) struct Line<'a> {
@@ -84,11 +86,7 @@ impl<'a> Line<'a> {
         let limits = limits(around);
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let chunks = ready.plan.chunks.len();
-        let batch_rows = match (around.settings.line.batch_rows, device) {
-            (0, Device::Cpu) => infer::BATCH_ROWS,
-            (0, Device::Cuda(_)) => infer::CUDA_BATCH_ROWS,
-            (rows, _) => rows,
-        };
+        let tuner = tuner(around.settings, device, contract, &ready.plan);
         let checkpoint = around.wait(Checkpoint::open(&desk.date, record))?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
         let evidence = Evidence::default();
@@ -107,8 +105,9 @@ impl<'a> Line<'a> {
                 plan: ready.plan,
                 preprocessor: ready.preprocessor,
                 model: Box::new(model),
+                encoder: PartEncoder::new(&schema)?,
                 schema,
-                batch_rows,
+                tuner,
                 batches: if chunks < limits.threads {
                     Batches::Spread
                 } else {
@@ -293,7 +292,6 @@ impl<'a> Line<'a> {
             scorer: &self.scorer,
             device: self.device,
             limits: self.limits,
-            intra_op_threads: around.settings.threads.intra_op.max(1),
             resumed_chunks: self.resumed,
             output: published,
             tally: &self.tally,

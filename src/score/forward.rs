@@ -12,6 +12,7 @@ use arrow::compute::concat;
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 
+use super::Tuner;
 use super::isolate::{Evidence, Isolated, isolate};
 use crate::batch::{BadRow, InputTensor, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
@@ -41,8 +42,8 @@ pub struct Pass<'a> {
     pub model: &'a dyn Model,
     /// The contract made ready.
     pub preprocessor: &'a Preprocessor,
-    /// Rows of a batch.
-    pub batch_rows: usize,
+    /// How many rows make a batch.
+    pub tuner: &'a Tuner,
     /// Who runs the batches.
     pub by: Batches,
     /// Whether the model has given results in this run.
@@ -69,13 +70,10 @@ pub struct Forwarded {
 /// Runs the model over a chunk.
 pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelError> {
     let contract = pass.preprocessor.contract();
-    let batches = prepared.batches(pass.batch_rows);
-    let batch = |rows: &Range<usize>| scored(prepared, rows, pass);
-    let batches: Result<Vec<Batch>, ModelError> = match pass.by {
-        Batches::InOrder => batches.iter().map(batch).collect(),
-        Batches::Spread => batches.par_iter().map(batch).collect(),
+    let batches = match pass.by {
+        Batches::InOrder => in_order(prepared, pass)?,
+        Batches::Spread => spread(prepared, pass)?,
     };
-    let batches = batches?;
     let mut times = StageTimes::default();
     let mut bad = Vec::new();
     for batch in &batches {
@@ -107,6 +105,33 @@ pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelEr
         is_cut_short,
         times,
     })
+}
+
+/// One batch after the other, each of the size that the tuner says.
+fn in_order(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError> {
+    let mut batches = Vec::new();
+    let mut next = 0;
+    let mut size = pass.tuner.next();
+    while let Some(rows) = prepared.batch(next, size) {
+        let batch = scored(prepared, &rows, pass)?;
+        next = rows.end;
+        // The last batch of a chunk is shorter than its size.
+        if next < prepared.rows() {
+            let mut time = batch.times.of(Stage::Infer);
+            time += batch.times.of(Stage::Preprocess);
+            pass.tuner.took(size, prepared.units(&rows), time);
+            size = pass.tuner.next();
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// All batches of one size, by whoever is idle.
+fn spread(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError> {
+    let size = pass.tuner.chosen();
+    let batches: Vec<_> = std::iter::successors(prepared.batch(0, size), |rows| prepared.batch(rows.end, size)).collect();
+    batches.par_iter().map(|rows| scored(prepared, rows, pass)).collect()
 }
 
 /// What came of a batch.

@@ -28,6 +28,21 @@ where
     Some(Box::new(move |row| fault(values[row], greatest)))
 }
 
+/// Whether a column is of floats that are all greater; what stands in the place of a null counts, too.
+pub(super) fn all_above(column: &ArrayRef, least: f32) -> bool {
+    match column.data_type() {
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>().values();
+            values.iter().fold(true, |above, &value| above & (value > least))
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>().values();
+            values.iter().fold(true, |above, &value| above & (value > f64::from(least)))
+        }
+        _ => false,
+    }
+}
+
 /// The worst that is wrong with any of some elements.
 pub(super) fn worst(elements: &ArrayRef, greatest: f64) -> Option<Reason> {
     match elements.data_type() {
