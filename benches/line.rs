@@ -106,11 +106,13 @@ fn stages(criterion: &mut Criterion) {
         clock: &clock,
     };
     let predictions = forward(&prepared, pass).expect("the model runs").predictions;
-    let encoded = || {
+    let encode = || {
         let rows = write::batch(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
-        encoder.encode(&rows, &batch.encoded).expect("the columns can be written")
+        encoder
+            .encode(&rows, &batch.encoded)
+            .expect("the columns can be written")
     };
-    let bytes = encoded();
+    let bytes = encode();
 
     let mut group = criterion.benchmark_group("line");
     group.throughput(Throughput::Elements(chunk.rows as u64));
@@ -130,7 +132,9 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("fill", |bench| {
         let mut tensors = Vec::new();
         bench.iter(|| {
-            for rows in std::iter::successors(prepared.batch(0, USUAL_BATCH), |rows| prepared.batch(rows.end, USUAL_BATCH)) {
+            for rows in std::iter::successors(prepared.batch(0, USUAL_BATCH), |rows| {
+                prepared.batch(rows.end, USUAL_BATCH)
+            }) {
                 prepared.fill(contract, &rows, &mut tensors);
                 black_box(&tensors);
             }
@@ -140,7 +144,7 @@ fn stages(criterion: &mut Criterion) {
         bench.iter(|| forward(black_box(&prepared), pass));
     });
     group.bench_function("encode", |bench| {
-        bench.iter(encoded);
+        bench.iter(encode);
     });
     group.finish();
     assembly(criterion, &job, &ready, &schema, bytes.into());

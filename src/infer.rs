@@ -128,6 +128,16 @@ pub enum ModelError {
         /// What libtorch says.
         reason: String,
     },
+    /// The accelerator has too little memory for so many rows at a time.
+    #[error("get memory for {rows} rows on the device `{device}`: {reason}")]
+    DeviceMemory {
+        /// The device.
+        device: String,
+        /// Rows of the batch.
+        rows: usize,
+        /// What libtorch says.
+        reason: String,
+    },
     /// The machine has too little memory, whatever the model and its rows are.
     #[error("get memory for the model on this machine: {reason}")]
     HostMemory {
@@ -145,6 +155,11 @@ impl ModelError {
         matches!(self, Self::Forward { .. })
     }
 
+    /// Whether fewer rows at a time may do.
+    pub fn is_device_memory(&self) -> bool {
+        matches!(self, Self::DeviceMemory { .. })
+    }
+
     /// What libtorch says, without what was being done.
     pub fn reason(&self) -> String {
         match self {
@@ -152,6 +167,7 @@ impl ModelError {
             | Self::Forward { reason, .. }
             | Self::Always { reason, .. }
             | Self::Device { reason, .. }
+            | Self::DeviceMemory { reason, .. }
             | Self::HostMemory { reason } => reason.clone(),
             Self::Output { .. } | Self::Values { .. } | Self::Join(_) => self.to_string(),
         }
@@ -166,7 +182,7 @@ impl Seam for ModelError {
             | Self::Always { .. }
             | Self::Output { .. }
             | Self::Values { .. } => ExitCode::Model,
-            Self::Device { .. } => ExitCode::Device,
+            Self::Device { .. } | Self::DeviceMemory { .. } => ExitCode::Device,
             Self::HostMemory { .. } => ExitCode::HostMemory,
             Self::Join(_) => ExitCode::Internal,
         }
@@ -187,6 +203,9 @@ impl Seam for ModelError {
             Self::Output { .. } | Self::Values { .. } => {
                 Some("compare the contract's `outputs` with what forward() returns".to_owned())
             }
+            Self::DeviceMemory { .. } => Some(
+                "a single row is more than the device has left: end what else runs there, or use a device with more memory".to_owned(),
+            ),
             Self::Device { .. } | Self::Join(_) => None,
         }
     }

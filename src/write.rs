@@ -76,9 +76,7 @@ pub fn batch(
 fn lineage(value: &Lineage, rows: usize) -> ArrayRef {
     match value {
         Lineage::Text(_, value) => constant_text(value, rows),
-        Lineage::Time(_, micros) => {
-            Arc::new(TimestampMicrosecondArray::from_value(*micros, rows).with_timezone("UTC"))
-        }
+        Lineage::Time(_, micros) => Arc::new(TimestampMicrosecondArray::from_value(*micros, rows).with_timezone("UTC")),
     }
 }
 

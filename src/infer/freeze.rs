@@ -35,12 +35,10 @@ pub(super) fn freeze(module: NonNull<c_void>) -> Result<Frozen, String> {
     // SAFETY: `module` is alive and not run meanwhile, since its owner is borrowed by the caller; the function writes one number and at most
     // so many bytes of text with a zero at their end, keeps no pointer and throws nothing.
     let frozen = unsafe { batch_infer_freeze(module.as_ptr(), &raw mut layers, message.as_mut_ptr(), message.len()) };
-    match NonNull::new(frozen) {
-        Some(module) => Ok(Frozen { module, layers }),
-        None => {
-            // SAFETY: the array was zero before the function wrote into it, and it never writes into the last byte but a zero.
-            let said = unsafe { CStr::from_ptr(message.as_ptr()) };
-            Err(said.to_string_lossy().into_owned())
-        }
+    if let Some(module) = NonNull::new(frozen) {
+        return Ok(Frozen { module, layers });
     }
+    // SAFETY: the array was zero before the function wrote into it, and it never writes into the last byte but a zero.
+    let said = unsafe { CStr::from_ptr(message.as_ptr()) };
+    Err(said.to_string_lossy().into_owned())
 }

@@ -1,23 +1,23 @@
-//! TorchScript on CPU or CUDA. The only file that names `tch`.
+//! TorchScript on CPU or CUDA. Only this file and those below it name `tch`.
 //!
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
 
-use std::ffi::c_void;
-use std::io::Cursor;
-use std::ptr::NonNull;
+mod frozen;
+mod results;
 
-use arrow::array::{ArrayData, ArrayRef, AsArray, make_array, new_empty_array};
+use std::io::Cursor;
+
+use arrow::array::{ArrayData, ArrayRef, make_array, new_empty_array};
 use arrow::buffer::MutableBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
+use self::results::{Failure, results};
 use super::device::Device;
-use super::freeze::{Frozen, freeze};
 use super::{Model, ModelError, words};
 use crate::batch::{InputTensor, Layout};
-use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
+use crate::contract::{Activation, Contract, Output, TensorType};
 
 /// A TorchScript module on a device.
 #[derive(Debug)]
@@ -50,28 +50,6 @@ impl TorchModel {
             outputs: contract.outputs.clone(),
             row_major: false,
         })
-    }
-
-    /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says how many layers it runs
-    /// faster, or why there is none. On the CPU alone.
-    pub(super) fn freeze(&mut self, inputs: &[InputTensor]) -> Result<i64, String> {
-        if self.device != Device::Cpu {
-            return Err("the device is not the CPU".to_owned());
-        }
-        let expected = self.run(&self.module, inputs);
-        let Ok(expected) = expected else {
-            return Err("the module throws on the rows that it is tried on".to_owned());
-        };
-        let Frozen { module, layers } = freeze(pointer(&self.module))?;
-        let frozen = adopt(module);
-        match self.run(&frozen, inputs) {
-            Ok(found) if agree(&expected, &found) => {
-                self.frozen = Some(frozen);
-                Ok(layers)
-            }
-            Ok(_) => Err("its results differ from those of the module by more than rounding".to_owned()),
-            Err(_) => Err("it throws where the module does not".to_owned()),
-        }
     }
 
     /// Hands over row-major copies from now on, for a model that looks at memory as it lies, as `view` does.
@@ -119,7 +97,13 @@ impl TorchModel {
         let view = if self.row_major { view.f_contiguous()? } else { view };
         match self.device {
             Device::Cpu => Ok(view),
-            Device::Cuda(_) => view.f_to_device(torch_device(self.device)),
+            Device::Cuda(_) => {
+                let device = torch_device(self.device);
+                // From memory that the device reads by itself, so that this thread fills the next batch meanwhile. libtorch keeps that memory
+                // until the copy is done.
+                let pinned = view.f_pin_memory(device)?;
+                pinned.f_to_device_(device, pinned.f_kind()?, true, false)
+            }
         }
     }
 }
@@ -146,67 +130,24 @@ impl Model for TorchModel {
     }
 }
 
-/// The module as libtorch holds it, alive as long as `module` is.
-#[expect(unsafe_code, reason = "the bindings keep the pointer to themselves")]
-fn pointer(module: &CModule) -> NonNull<c_void> {
-    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
-    // SAFETY: a `CModule` is one pointer and nothing else, which was asserted; it is never null, since loading fails instead.
-    unsafe { std::mem::transmute_copy(module) }
-}
-
-/// Takes over a module of libtorch.
-#[expect(unsafe_code, reason = "the bindings make modules from archives alone")]
-fn adopt(module: NonNull<c_void>) -> CModule {
-    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
-    // SAFETY: as above; the module was made by `new`, as the bindings make theirs, and nobody else deletes it.
-    unsafe { std::mem::transmute(module) }
-}
-
-/// Greatest difference that other orders of the same sums can make, as a share of the greatest value, or of 1.
-const ROUNDING: f64 = 1e-4;
-
-/// Whether two runs gave the same, rounding apart.
-fn agree(expected: &[ArrayRef], found: &[ArrayRef]) -> bool {
-    let doubles = |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
-    expected.iter().zip(found).all(|(expected, found)| {
-        let (Ok(expected), Ok(found)) = (doubles(expected), doubles(found)) else {
-            return false;
-        };
-        let pairs = expected.values().iter().zip(found.values());
-        let greatest = expected.values().iter().fold(1.0, |most: f64, value| most.max(value.abs()));
-        pairs.fold(true, |same, (one, other)| {
-            same && (one == other || (one.is_nan() && other.is_nan()) || (one - other).abs() <= ROUNDING * greatest)
-        })
-    })
-}
-
 /// Rows of a batch.
 fn rows(inputs: &[InputTensor]) -> i64 {
     let shape = inputs.first().map(|input| input.shape.as_slice());
     shape.and_then(|shape| shape.first()).copied().unwrap_or(0)
 }
 
-/// A batch that gave nothing.
-enum Failure {
-    Torch(TchError),
-    Output {
-        output: String,
-        expected: String,
-        found: String,
-    },
-}
-
-impl From<TchError> for Failure {
-    fn from(error: TchError) -> Self {
-        Self::Torch(error)
-    }
-}
-
 fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
-    hardware(error, device).unwrap_or_else(|| ModelError::Forward {
-        rows: usize::try_from(rows).unwrap_or(0),
-        reason: short(error),
-    })
+    let rows = usize::try_from(rows).unwrap_or(0);
+    match hardware(error, device) {
+        Some(ModelError::Device { device, reason }) if words::is_device_memory(&reason) => {
+            ModelError::DeviceMemory { device, rows, reason }
+        }
+        Some(error) => error,
+        None => ModelError::Forward {
+            rows,
+            reason: short(error),
+        },
+    }
 }
 
 /// The failure of a device, or of a machine with too little memory: neither the model's fault nor a row's.
@@ -244,97 +185,6 @@ fn short(error: &TchError) -> String {
         .and_then(|rest| rest.split_once("] "));
     let said = place.map_or(said, |(_, rest)| rest.trim_start_matches(". "));
     said.trim_start_matches("err == 0. ").to_owned()
-}
-
-/// What `forward()` returned, taken apart.
-enum Results {
-    Listed(Vec<Option<Tensor>>),
-    Named(Vec<(String, Option<Tensor>)>),
-}
-
-fn results(value: IValue) -> Result<Results, Failure> {
-    let tensor = |value| match value {
-        IValue::Tensor(tensor) => Some(tensor),
-        _ => None,
-    };
-    Ok(match value {
-        IValue::Tensor(tensor) => Results::Listed(vec![Some(tensor)]),
-        IValue::Tuple(values) | IValue::GenericList(values) => {
-            Results::Listed(values.into_iter().map(tensor).collect())
-        }
-        IValue::TensorList(tensors) => Results::Listed(tensors.into_iter().map(Some).collect()),
-        IValue::GenericDict(pairs) => {
-            let named = pairs.into_iter().filter_map(|(key, value)| match key {
-                IValue::String(key) => Some((key, tensor(value))),
-                _ => None,
-            });
-            Results::Named(named.collect())
-        }
-        other => {
-            return Err(Failure::Output {
-                output: "result".to_owned(),
-                expected: "a tensor, a tuple or a dict of tensors".to_owned(),
-                found: format!("{other:?}"),
-            });
-        }
-    })
-}
-
-impl Results {
-    /// The tensor of one output: by its key or position, or by the order of the contract.
-    fn take(&mut self, position: usize, output: &Output) -> Result<Tensor, Failure> {
-        let wanted = match &output.result {
-            Some(key) => key.clone(),
-            // In a dict the column's own name is the best guess.
-            None => match self {
-                Self::Named(pairs) if pairs.iter().any(|(key, _)| *key == output.column) => {
-                    ResultKey::Key(output.column.clone())
-                }
-                _ => ResultKey::Position(position),
-            },
-        };
-        let found = match (&mut *self, &wanted) {
-            (Self::Listed(tensors), ResultKey::Position(position)) => tensors.get(*position).and_then(Option::as_ref),
-            (Self::Named(pairs), ResultKey::Key(wanted)) => {
-                let found = pairs.iter().find(|(key, _)| key == wanted);
-                found.and_then(|(_, tensor)| tensor.as_ref())
-            }
-            (Self::Named(pairs), ResultKey::Position(position)) => {
-                pairs.get(*position).and_then(|(_, tensor)| tensor.as_ref())
-            }
-            (Self::Listed(_), ResultKey::Key(_)) => None,
-        };
-        match found {
-            Some(tensor) => Ok(tensor.shallow_clone()),
-            None => Err(Failure::Output {
-                output: output.column.clone(),
-                expected: format!("a tensor at {wanted}"),
-                found: self.describe(),
-            }),
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Listed(tensors) if tensors.len() == 1 => "one tensor".to_owned(),
-            Self::Listed(tensors) => {
-                let kinds: Vec<_> = tensors.iter().map(|found| named(found.as_ref())).collect();
-                format!("a tuple of ({})", kinds.join(", "))
-            }
-            Self::Named(pairs) if pairs.is_empty() => "a dict without a key that is a string".to_owned(),
-            Self::Named(pairs) => {
-                let pairs = pairs
-                    .iter()
-                    .map(|(key, found)| format!("\"{key}\": {}", named(found.as_ref())));
-                format!("a dict of {{{}}}", pairs.collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-}
-
-/// What one part of a result is, in words.
-fn named(found: Option<&Tensor>) -> &'static str {
-    if found.is_some() { "tensor" } else { "something else" }
 }
 
 fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {

@@ -11,7 +11,10 @@ const KEPT: i32 = 512 << 20;
 /// Lets the process keep what it frees. Columns and activations are large and short-lived, one after the other: by default each is asked of
 /// the system and given back, and the system clears its pages each time. To be called before other threads are started.
 #[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "the settings of the allocator that Rust, libtorch and zstd share")]
+#[expect(
+    unsafe_code,
+    reason = "the settings of the allocator that Rust, libtorch and zstd share"
+)]
 pub fn keep_freed_memory() {
     // SAFETY: these calls only set limits; an allocator that does not know them answers 0 and goes on as before.
     unsafe {

@@ -173,7 +173,9 @@ impl Column {
                 let values = &array.values()[rows.clone()];
                 // Two loops, so that neither asks for each value what holds for all.
                 if scale.log1p {
-                    write(to, stride, values, |value| T::from_single(scale.apply(f32::ln_1p(value))));
+                    write(to, stride, values, |value| {
+                        T::from_single(scale.apply(f32::ln_1p(value)))
+                    });
                 } else {
                     write(to, stride, values, |value| T::from_single(scale.apply(value)));
                 }
@@ -184,7 +186,9 @@ impl Column {
                 let scale = Scale::<f64>::of(numeric);
                 let values = &array.values()[rows.clone()];
                 if scale.log1p {
-                    write(to, stride, values, |value| T::from_double(scale.apply(f64::ln_1p(value))));
+                    write(to, stride, values, |value| {
+                        T::from_double(scale.apply(f64::ln_1p(value)))
+                    });
                 } else {
                     write(to, stride, values, |value| T::from_double(scale.apply(value)));
                 }
@@ -233,12 +237,10 @@ fn patch<T: Copy>(nulls: Option<&NullBuffer>, rows: &Range<usize>, to: &mut [T],
     let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
         return;
     };
-    let nulls = nulls.slice(rows.start, rows.len());
-    let valid = nulls.inner();
-    if nulls.null_count() > 0 {
-        for row in (0..rows.len()).filter(|&row| !valid.value(row)) {
-            to[row * stride] = value;
-        }
+    let valid = nulls.inner().slice(rows.start, rows.len());
+    // Word by word: nulls are few.
+    for row in (!&valid).set_indices() {
+        to[row * stride] = value;
     }
 }
 

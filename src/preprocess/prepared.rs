@@ -125,7 +125,10 @@ impl Prepared {
     pub fn fill(&self, contract: &Contract, rows: &Range<usize>, tensors: &mut Vec<InputTensor>) {
         tensors.truncate(contract.inputs.len());
         for (position, input) in contract.inputs.iter().enumerate() {
-            let columns: Vec<_> = self.inputs[position].iter().map(|&column| &self.columns[column]).collect();
+            let columns: Vec<_> = self.inputs[position]
+                .iter()
+                .map(|&column| &self.columns[column])
+                .collect();
             let reused = tensors.get_mut(position).map(|tensor| std::mem::take(&mut tensor.data));
             let tensor = fill::tensor(input, &columns, rows, reused.unwrap_or_default());
             match tensors.get_mut(position) {

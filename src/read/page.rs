@@ -31,7 +31,9 @@ impl Held {
         let mut copy = BytesMut::with_capacity(length);
         while copy.len() < length {
             let at = start + copy.len() as u64;
-            let (_, bytes) = self.from(at).filter(|(found, bytes)| *found == at && !bytes.is_empty())?;
+            let (_, bytes) = self
+                .from(at)
+                .filter(|(found, bytes)| *found == at && !bytes.is_empty())?;
             copy.extend_from_slice(&bytes[..bytes.len().min(length - copy.len())]);
         }
         Some(copy.freeze())

@@ -9,7 +9,7 @@ use crate::score::{Measure, Tuner};
 use crate::settings::{Settings, Tune};
 
 /// Sizes on CPU, in rows or tokens, by how much they give up of the cache for fewer calls.
-const ON_CPU: [usize; 6] = [256, 512, 1_024, 2_048, 4_096, 16_384];
+const ON_CPU: [usize; 7] = [64, 256, 512, 1_024, 2_048, 4_096, 16_384];
 
 /// Sizes on CUDA.
 const ON_CUDA: [usize; 5] = [4_096, 8_192, 16_384, 32_768, 65_536];
@@ -20,14 +20,24 @@ const SHARE: usize = 10;
 /// Bytes of a batch's tensors that are worth a trial: beyond it lies no cache, and chunks are not larger by much.
 const MOST_BYTES: usize = 64 << 20;
 
+/// Bytes of the tensors of a usual batch: of large rows, such as pictures, it has fewer.
+const USUAL_BYTES: usize = 4 << 20;
+
+/// The same on CUDA.
+const USUAL_CUDA_BYTES: usize = 256 << 20;
+
 /// Tokens of a document, about, by which the documents are counted that tuning needs.
 const DOCUMENT_TOKENS: usize = 64;
 
 /// The tuner of a run.
 pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, plan: &Plan) -> Tuner {
-    let usual = match device {
-        Device::Cpu => USUAL_BATCH,
-        Device::Cuda(_) => USUAL_CUDA_BATCH,
+    let (usual, bytes) = match device {
+        Device::Cpu => (USUAL_BATCH, USUAL_BYTES),
+        Device::Cuda(_) => (USUAL_CUDA_BATCH, USUAL_CUDA_BYTES),
+    };
+    let usual = BatchSize {
+        rows: usual.rows.min(bytes / contract.row_bytes().max(1)).max(1),
+        ..usual
     };
     if settings.line.batch_rows > 0 {
         // Documents are still cut by their tokens, since a batch of long ones may be larger than memory.
@@ -37,7 +47,7 @@ pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, pl
         });
     }
     let sizes = sizes(usual, device, contract, plan);
-    if settings.line.tune == Tune::Off || sizes.len() < 2 || !sizes.contains(&usual) {
+    if settings.line.tune == Tune::Off || sizes.len() < 2 {
         return Tuner::fixed(usual);
     }
     let measure = match device {
@@ -68,13 +78,18 @@ fn sizes(usual: BatchSize, device: Device, contract: &Contract, plan: &Plan) -> 
         left -= if is_affordable { cost } else { 0 };
         is_affordable
     });
-    affordable
-        .map(|&size| match contract.has_text() {
-            true => BatchSize {
-                tokens: Some(size),
-                ..usual
-            },
-            false => BatchSize { rows: size, ..usual },
-        })
-        .collect()
+    let sizes = affordable.map(|&size| {
+        let (rows, tokens) = if contract.has_text() {
+            (usual.rows, Some(size))
+        } else {
+            (size, usual.tokens)
+        };
+        BatchSize { rows, tokens }
+    });
+    let mut sizes: Vec<_> = sizes.collect();
+    // What nothing is gained over must be among them.
+    if !sizes.is_empty() && !sizes.contains(&usual) {
+        sizes.push(usual);
+    }
+    sizes
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::Tuner;
 use super::isolate::{Evidence, Isolated, isolate};
-use crate::batch::{BadRow, InputTensor, Predictions, Stage, StageTimes};
+use crate::batch::{BadRow, BatchSize, InputTensor, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
 use crate::infer::{Model, ModelError, check, empty, zeros};
 use crate::preprocess::{Prepared, Preprocessor};
@@ -127,10 +127,16 @@ fn in_order(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelErro
     Ok(batches)
 }
 
-/// All batches of one size, by whoever is idle.
+/// All batches of one size, by whoever is idle; of few rows each thread gets its share.
 fn spread(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError> {
-    let size = pass.tuner.chosen();
-    let batches: Vec<_> = std::iter::successors(prepared.batch(0, size), |rows| prepared.batch(rows.end, size)).collect();
+    let usual = pass.tuner.chosen();
+    let share = prepared.rows().div_ceil(rayon::current_num_threads()).max(1);
+    let size = BatchSize {
+        rows: usual.rows.min(share),
+        ..usual
+    };
+    let batches: Vec<_> =
+        std::iter::successors(prepared.batch(0, size), |rows| prepared.batch(rows.end, size)).collect();
     batches.par_iter().map(|rows| scored(prepared, rows, pass)).collect()
 }
 
@@ -156,6 +162,7 @@ fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Ba
             let outputs = filled(&found, rows, pass.preprocessor)?;
             (outputs, found.bad, found.is_cut_short)
         }
+        Err(error) if error.is_device_memory() && rows.len() > 1 => return halved(prepared, rows, pass),
         Err(error) => return Err(error),
     };
     Ok(Batch {
@@ -164,6 +171,25 @@ fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Ba
         is_cut_short,
         times: times.into_inner(),
     })
+}
+
+/// A batch that does not fit the device, as two; later ones are smaller from the start.
+fn halved(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Batch, ModelError> {
+    pass.tuner.halve(rows.len());
+    let middle = rows.start + rows.len() / 2;
+    let mut one = scored(prepared, &(rows.start..middle), pass)?;
+    let other = scored(prepared, &(middle..rows.end), pass)?;
+    one.is_cut_short |= other.is_cut_short;
+    let pairs = one.outputs.iter().zip(&other.outputs);
+    let joined = pairs.map(|(one, other)| concat(&[one.as_ref(), other.as_ref()]));
+    one.outputs = if one.is_cut_short {
+        Vec::new()
+    } else {
+        joined.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?
+    };
+    one.bad.extend(other.bad);
+    one.times.merge(&other.times);
+    Ok(one)
 }
 
 /// Runs the model on some rows together.
@@ -209,3 +235,6 @@ fn filled(found: &Isolated, rows: &Range<usize>, preprocessor: &Preprocessor) ->
     });
     outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)
 }
+
+#[cfg(test)]
+mod tests;

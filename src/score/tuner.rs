@@ -109,9 +109,26 @@ impl Tuner {
             trial.nanos.push(nanoseconds(self.by.of(time), units));
         }
         if trials.iter().all(|trial| trial.nanos.len() > TRIALS) {
-            let found: Vec<_> = trials.iter().map(|trial| (trial.size, median(&trial.nanos[1..]))).collect();
+            let found: Vec<_> = trials
+                .iter()
+                .map(|trial| (trial.size, median(&trial.nanos[1..])))
+                .collect();
             *state = State::Chosen(self.best(&found), found.iter().map(Measured::of).collect());
         }
+    }
+
+    /// From now on at most half as many rows, or tokens: a batch of so many did not fit the device.
+    pub fn halve(&self, rows: usize) {
+        let mut state = self.state();
+        let (size, measured) = match &*state {
+            State::Chosen(size, measured) => (*size, measured.clone()),
+            State::Measuring(_) => (self.usual, Vec::new()),
+        };
+        let half = BatchSize {
+            rows: size.rows.min(rows / 2).max(1),
+            tokens: size.tokens.map(|tokens| (tokens / 2).max(1)),
+        };
+        *state = State::Chosen(half, measured);
     }
 
     /// The size in use: the usual one until all have been measured.
@@ -155,7 +172,10 @@ impl Measure {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a batch has fewer rows than a float has digits for")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a batch has fewer rows than a float has digits for"
+)]
 fn nanoseconds(time: Duration, units: usize) -> f64 {
     time.as_secs_f64() * 1e9 / units.max(1) as f64
 }
@@ -227,6 +247,16 @@ mod tests {
             _ => 1_000,
         });
         assert_eq!(tuner.chosen(), rows(256));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_halved_and_remembered() {
+        let tuner = Tuner::measuring(rows(1_024), &[rows(256), rows(4_096)], Measure::Wall);
+        tuner.halve(4_096);
+        assert_eq!(tuner.next(), rows(1_024));
+        tuner.halve(1_024);
+        tuner.halve(1);
+        assert_eq!(tuner.next(), rows(1));
     }
 
     #[test]

@@ -69,24 +69,21 @@ impl PartEncoder {
             let mut leaf = 0;
             for (field, array) in scored.schema_ref().fields().iter().zip(scored.columns()) {
                 let descriptor = self.descriptor.column(leaf);
-                let copied = encoded.get(field.name()).filter(|column| fits(column, &descriptor, rows));
-                let leaves = match copied {
-                    Some(column) => {
-                        copy(&mut group, column, descriptor, array)?;
-                        writers.next();
-                        1
-                    }
-                    None => {
-                        let leaves = compute_leaves(field, array)?;
-                        let count = leaves.len();
-                        for (leaf, mut writer) in leaves.iter().zip(writers.by_ref().take(count)) {
-                            writer.write(leaf)?;
-                            writer.close()?.append_to_row_group(&mut group)?;
-                        }
-                        count
-                    }
-                };
-                leaf += leaves;
+                let copied = encoded
+                    .get(field.name())
+                    .filter(|column| fits(column, &descriptor, rows));
+                if let Some(column) = copied {
+                    copy(&mut group, column, descriptor, array)?;
+                    writers.next();
+                    leaf += 1;
+                    continue;
+                }
+                let leaves = compute_leaves(field, array)?;
+                for (leaf, mut writer) in leaves.iter().zip(writers.by_ref().take(leaves.len())) {
+                    writer.write(leaf)?;
+                    writer.close()?.append_to_row_group(&mut group)?;
+                }
+                leaf += leaves.len();
             }
             append_all(&mut group, self.constants(rows)?.as_ref())?;
             group.close()?;
@@ -198,3 +195,6 @@ fn append_all(group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, from: &Whole) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,13 @@ pub(super) fn of(array: &ArrayRef) -> Result<Option<Statistics>, ArrowError> {
             let short = |text: Option<&str>| text.is_none_or(|text| text.len() <= LONGEST_TEXT);
             let kept = short(least) && short(greatest);
             let bytes = |text: Option<&str>| text.filter(|_| kept).map(ByteArray::from);
-            Some(Statistics::byte_array(bytes(least), bytes(greatest), None, nulls, false))
+            Some(Statistics::byte_array(
+                bytes(least),
+                bytes(greatest),
+                None,
+                nulls,
+                false,
+            ))
         }
         _ => None,
     })
