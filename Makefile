@@ -97,10 +97,16 @@ check: libtorch ## check format, lints, documentation, and one version of each c
 	$(say) 'checking: documentation'
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
+# PEERS: a folder with the scripts that run other programs (run.py, limits.py), and PEERS_PYTHON: a python that has what they need.
 .PHONY: bench
-bench: libtorch ## measure; results below $CARGO_TARGET_DIR
+bench: libtorch ## measure each stage and, with PEERS=folder, the whole beside other programs; results below $CARGO_TARGET_DIR
 	$(say) 'compiling with the bench profile; the first time takes long'
 	$(CARGO) bench --locked
+ifdef PEERS
+	$(say) 'comparing with other programs'
+	$(CARGO) build --locked --release
+	benches/compare --peers "$(PEERS)" --python "$(or $(PEERS_PYTHON),$(PYTHON))" --floor --out "$(CARGO_TARGET_DIR)/compared.md"
+endif
 
 .PHONY: libtorch
 libtorch: ## fetch libtorch once, into LIBTORCH_HOME (default .libtorch)

@@ -30,9 +30,9 @@ fn main() {
     }
 }
 
-/// Compiles `freeze.cpp` against the headers beside the libraries. Optimised always: it runs once, and compiles no slower.
+/// Compiles `module.cpp` against the headers beside the libraries. Optimised always: it runs once, and compiles no slower.
 fn compile(libraries: &Path) {
-    println!("cargo::rerun-if-changed=src/infer/freeze.cpp");
+    println!("cargo::rerun-if-changed=src/infer/module.cpp");
     let headers = libraries.with_file_name("include");
     cc::Build::new()
         .cpp(true)
@@ -43,8 +43,8 @@ fn compile(libraries: &Path) {
         .flag(&headers)
         .flag("-isystem")
         .flag(headers.join("torch/csrc/api/include"))
-        .file("src/infer/freeze.cpp")
-        .compile("batch_infer_freeze");
+        .file("src/infer/module.cpp")
+        .compile("batch_infer_module");
 }
 
 /// The folder of libtorch's shared libraries.

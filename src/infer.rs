@@ -4,7 +4,8 @@
 //! rows make a batch, and on which thread it runs, is decided in `score`.
 
 pub mod device;
-mod freeze;
+mod module;
+pub mod precision;
 mod probe;
 mod torch;
 mod watch;
@@ -15,7 +16,7 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub use probe::{ProbeError, freeze as freeze_model, probe};
+pub use probe::{ProbeError, freeze as freeze_model, probe, reduce};
 pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
@@ -41,6 +42,11 @@ pub trait Model: Send + Sync {
     /// Runs the model on one batch. Gives one flat array for each output of the contract, rows times width values of its dtype; a `bool`
     /// output comes as 0 and 1 in `uint8`.
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError>;
+
+    /// Greatest difference to float32 on the first batch, where the model computes with fewer digits and that is known.
+    fn deviation(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// Zeros of an output's type, in the place of results that are not there.

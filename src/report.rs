@@ -19,6 +19,7 @@ use crate::machine::Machine;
 use crate::pipeline::Limits;
 use crate::publish::Published;
 use crate::score::{Measured, Scorer};
+use crate::settings::Precision;
 use crate::spec::Reason;
 use crate::storage::{self, Counts};
 use crate::validate::Job;
@@ -122,6 +123,10 @@ pub struct LineFacts {
     pub chunks: usize,
     /// Chunks that an earlier process had finished.
     pub resumed_chunks: usize,
+    /// Precision of the model's arithmetic.
+    pub precision: &'static str,
+    /// Greatest difference to float32 on the first batch, where the precision is less.
+    pub deviation: Option<f64>,
     /// Rows of a batch, at most.
     pub batch_rows: usize,
     /// Tokens of a batch, where there are documents.
@@ -159,6 +164,8 @@ pub struct Made<'a> {
     pub scorer: &'a Scorer,
     /// Where the model ran.
     pub device: Device,
+    /// Precision of the model's arithmetic.
+    pub precision: Precision,
     /// How much of the machine was used.
     pub limits: Limits,
     /// Chunks that an earlier process had finished.
@@ -223,6 +230,8 @@ impl RunReport {
                 device: made.device.to_string(),
                 chunks: scorer.plan.chunks.len(),
                 resumed_chunks: made.resumed_chunks,
+                precision: made.precision.name(),
+                deviation: scorer.model.deviation(),
                 batch_rows: batch.rows,
                 batch_tokens: batch.tokens.filter(|_| contract.has_text()),
                 tuning: scorer.tuner.measured(),

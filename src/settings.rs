@@ -23,7 +23,7 @@ use crate::schema;
 pub use shown::{Setting, Shown};
 pub use spec::{
     AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, InferSpec, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
-    ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings, Tune,
+    Precision, ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings, Tune,
 };
 
 /// What the names of our variables start with.
@@ -108,6 +108,10 @@ pub struct DeviceSettings {
 pub struct InferSettings {
     /// Time after which a forward pass ends the run; `None`: never.
     pub batch_timeout: Option<Duration>,
+    /// Precision of the model's arithmetic.
+    pub precision: Precision,
+    /// Whether a precision that is slower than float32 is run.
+    pub force_precision: bool,
     /// Whether a frozen copy of the model is run.
     pub freeze: bool,
 }

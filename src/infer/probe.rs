@@ -3,12 +3,14 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::MutableBuffer;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use bytes::Bytes;
 
 use super::{Model, ModelError, TorchModel, check};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Contract, Input, TensorType, TextSource};
 use crate::error::Seam;
 use crate::exit::ExitCode;
+use crate::settings::Precision;
 
 /// Rows of the probe: two, since one row hides a batch dimension that is not there.
 const ROWS: usize = 2;
@@ -42,6 +44,26 @@ pub fn probe(model: &mut TorchModel, file: &str, contract: &Contract) -> Result<
     let outputs = contract.outputs.iter().zip(&outputs);
     let unfit = outputs.filter(|(_, values)| !is_finite(values));
     Ok(unfit.map(|(output, _)| output.column.clone()).collect())
+}
+
+/// Lets the model compute with fewer digits, and tries it so; the first batch will be compared with float32.
+pub fn reduce(
+    model: &mut TorchModel,
+    bytes: &Bytes,
+    precision: Precision,
+    file: &str,
+    contract: &Contract,
+) -> Result<(), ProbeError> {
+    let failed = |source| ProbeError {
+        file: file.to_owned(),
+        given: format!("{}, in {}", given(contract), precision.name()),
+        source,
+    };
+    if let Some(unrounded) = model.reduce(bytes, precision).map_err(failed)? {
+        attempt(model, contract).map_err(failed)?;
+        model.compare_with(unrounded);
+    }
+    Ok(())
 }
 
 /// Freezes the model, if what comes of it agrees with the model on made-up rows. Says how many layers run faster, or why it stays as it is.

@@ -3,6 +3,7 @@
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
 
 mod frozen;
+mod reduced;
 mod results;
 
 use std::io::Cursor;
@@ -13,6 +14,7 @@ use arrow::datatypes::DataType;
 use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
+use self::reduced::Reduced;
 use self::results::{Failure, results};
 use super::device::Device;
 use super::{Model, ModelError, words};
@@ -25,6 +27,8 @@ pub struct TorchModel {
     module: CModule,
     /// A copy that does the same faster. What it throws on is given to the module itself, whose messages name what its author knows.
     frozen: Option<CModule>,
+    /// How the module was rounded, where it was.
+    reduced: Option<Reduced>,
     device: Device,
     outputs: Vec<Output>,
     row_major: bool,
@@ -41,11 +45,10 @@ impl TorchModel {
         };
         // Shapes differ from batch to batch: the profiling executor would compile anew in the middle of a run.
         tch::jit::f_set_profiling_mode(false).map_err(failed)?;
-        let mut module = CModule::load_data_on_device(&mut Cursor::new(bytes), torch_device(device)).map_err(failed)?;
-        module.f_set_eval().map_err(failed)?;
         Ok(Self {
-            module,
+            module: loaded(bytes, device).map_err(failed)?,
             frozen: None,
+            reduced: None,
             device,
             outputs: contract.outputs.clone(),
             row_major: false,
@@ -57,9 +60,16 @@ impl TorchModel {
         self.row_major = true;
     }
 
-    fn run(&self, module: &CModule, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
+    /// Runs a module on a batch, whose floating-point numbers are rounded to a kind first where one is given.
+    fn run(&self, module: &CModule, inputs: &[InputTensor], rounded: Option<Kind>) -> Result<Vec<ArrayRef>, Failure> {
         let _no_grad = tch::no_grad_guard();
-        let tensors = inputs.iter().map(|input| self.tensor(input).map(IValue::Tensor));
+        let tensors = inputs.iter().map(|input| {
+            let tensor = self.tensor(input)?;
+            Ok::<_, TchError>(IValue::Tensor(match rounded {
+                Some(kind) if matches!(tensor.f_kind()?, Kind::Float | Kind::Double) => tensor.f_to_kind(kind)?,
+                _ => tensor,
+            }))
+        });
         let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
         let result = module.forward_is(&tensors)?;
         let mut results = results(result)?;
@@ -111,11 +121,16 @@ impl TorchModel {
 impl Model for TorchModel {
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
         if let Some(frozen) = &self.frozen
-            && let Ok(outputs) = self.run(frozen, inputs)
+            && let Ok(outputs) = self.run(frozen, inputs, None)
         {
             return Ok(outputs);
         }
-        self.run(&self.module, inputs).map_err(|failure| match failure {
+        let rounded = self.reduced.as_ref().map(Reduced::kind);
+        let outputs = self.run(&self.module, inputs, rounded);
+        if let (Some(reduced), Ok(outputs)) = (&self.reduced, &outputs) {
+            reduced.compare_once(outputs, |reference| self.run(reference, inputs, None).ok());
+        }
+        outputs.map_err(|failure| match failure {
             Failure::Torch(error) => thrown(&error, self.device, rows(inputs)),
             Failure::Output {
                 output,
@@ -128,6 +143,17 @@ impl Model for TorchModel {
             },
         })
     }
+
+    fn deviation(&self) -> Option<f64> {
+        self.reduced.as_ref().and_then(Reduced::deviation)
+    }
+}
+
+/// The module of an archive.
+fn loaded(bytes: &Bytes, device: Device) -> Result<CModule, TchError> {
+    let mut module = CModule::load_data_on_device(&mut Cursor::new(bytes), torch_device(device))?;
+    module.f_set_eval()?;
+    Ok(module)
 }
 
 /// Rows of a batch.

@@ -141,6 +141,10 @@ impl Model for Watched {
         let _pass = self.watch.begin(Doing::Scoring(rows));
         self.model.forward(inputs)
     }
+
+    fn deviation(&self) -> Option<f64> {
+        self.model.deviation()
+    }
 }
 
 impl fmt::Display for Doing {

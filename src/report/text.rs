@@ -58,8 +58,14 @@ pub(super) fn render(report: &RunReport) -> String {
     line(
         "line",
         format!(
-            "{}, {} threads x {} intra-op, {} chunks{}, batches of {}{}",
+            "{}{}, {} threads x {} intra-op, {} chunks{}, batches of {}{}",
             report.line.device,
+            match (report.line.precision, report.line.deviation) {
+                ("float32", _) => String::new(),
+                (precision, None) => format!(" in {precision}"),
+                (precision, Some(deviation)) =>
+                    format!(" in {precision} (up to {deviation:.1e} from float32 on the first batch)"),
+            },
             report.line.threads,
             report.line.intra_op_threads,
             report.line.chunks,

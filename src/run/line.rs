@@ -291,6 +291,7 @@ impl<'a> Line<'a> {
             plan_id: &self.claim.record.plan_id,
             scorer: &self.scorer,
             device: self.device,
+            precision: around.settings.infer.precision,
             limits: self.limits,
             resumed_chunks: self.resumed,
             output: published,

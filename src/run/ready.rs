@@ -13,7 +13,7 @@ use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
-use crate::settings::Settings;
+use crate::settings::{Precision, Settings};
 use crate::storage::Place;
 use crate::validate::Job;
 
@@ -75,7 +75,10 @@ pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>)
     infer::set_intra_op_threads(intra_op);
     let watch = Arc::new(Watch::new(settings.infer.batch_timeout, Arc::clone(&around.clock)));
     let file = artifact.place.join("model.pt").location().to_string();
-    let freezing = settings.infer.freeze;
+    let precision = settings.infer.precision;
+    let flags = around.machine.cpu().flags;
+    infer::precision::admit(precision, device, &flags, settings.infer.force_precision)?;
+    let freezing = settings.infer.freeze && precision == Precision::Float32;
     let (bytes, contract, watching) = (artifact.model.clone(), artifact.contract.clone(), Arc::clone(&watch));
     let (model, nonfinite) = around.attend(&watch, move || -> Result<_, Error> {
         infer::set_intra_op_threads(intra_op);
@@ -84,6 +87,7 @@ pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>)
         drop(loading);
         let _trying = watching.begin(Doing::Trying);
         let nonfinite = infer::probe(&mut model, &file, &contract)?;
+        infer::reduce(&mut model, &bytes, precision, &file, &contract)?;
         if freezing {
             match infer::freeze_model(&mut model, &contract) {
                 Ok(layers) => debug!(layers, "runs a frozen copy of the model"),

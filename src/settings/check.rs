@@ -55,6 +55,8 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
         threads: spec.threads,
         infer: InferSettings {
             batch_timeout,
+            precision: spec.infer.precision,
+            force_precision: spec.infer.force_precision,
             freeze: spec.infer.freeze,
         },
         line: LineSettings {

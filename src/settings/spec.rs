@@ -128,6 +128,10 @@ pub struct InferSpec {
     /// Time after which a forward pass that has not come back ends the run with exit code 11, such as `30m`; `off`: no limit. It holds for
     /// loading the model and for the try before a run, too.
     pub batch_timeout: String,
+    /// Precision of the model's arithmetic. Less than float32 is refused where it is slower: on processors without AMX.
+    pub precision: Precision,
+    /// Runs a precision that is slower than float32 all the same.
+    pub force_precision: bool,
     /// Whether a frozen copy of the model is run, on CPU: linear layers are faster then, and results differ by rounding alone. A model that
     /// cannot be frozen, or whose copy gives something else on made-up rows, is run as it is.
     pub freeze: bool,
@@ -137,6 +141,8 @@ impl Default for InferSpec {
     fn default() -> Self {
         Self {
             batch_timeout: BATCH_TIMEOUT.to_owned(),
+            precision: Precision::Float32,
+            force_precision: false,
             freeze: true,
         }
     }
@@ -167,6 +173,30 @@ impl Default for LineSpec {
             tune: Tune::Auto,
             memory: AUTO.to_owned(),
             max_decoded: AUTO.to_owned(),
+        }
+    }
+}
+
+/// Precision of the model's arithmetic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 24 binary digits, as models are trained.
+    #[default]
+    Float32,
+    /// 8 binary digits, and the range of float32.
+    Bf16,
+    /// 11 binary digits, and a range up to 65,504.
+    Fp16,
+}
+
+impl Precision {
+    /// Its name in settings and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
         }
     }
 }

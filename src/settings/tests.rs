@@ -192,7 +192,9 @@ fn shown_settings_name_their_origins() {
 
     [infer]
     batch_timeout = "30m"        # default
+    force_precision = false      # default
     freeze = true                # default
+    precision = "float32"        # default
 
     [lease]
     busy_timeout = "5m"          # default

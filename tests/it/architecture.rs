@@ -71,7 +71,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("golden", "batch contract infer preprocess score"),
     (
         "report",
-        "batch infer machine pipeline publish score spec storage validate",
+        "batch infer machine pipeline publish score settings spec storage validate",
     ),
     (
         "run",
@@ -153,7 +153,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &["unsafe_code", "unsafe {", "unsafe impl", "unsafe fn", "unsafe extern"],
         &[
             "infer/device.rs",
-            "infer/freeze.rs",
+            "infer/module.rs",
             "infer/torch.rs",
             "machine/allocator.rs",
             "preprocess/derive/expression.rs",

@@ -11,7 +11,7 @@ use tch::CModule;
 use super::TorchModel;
 use crate::batch::InputTensor;
 use crate::infer::device::Device;
-use crate::infer::freeze::{Frozen, freeze};
+use crate::infer::module::{Frozen, freeze};
 
 impl TorchModel {
     /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says how many layers it runs
@@ -20,13 +20,13 @@ impl TorchModel {
         if self.device != Device::Cpu {
             return Err("the device is not the CPU".to_owned());
         }
-        let expected = self.run(&self.module, inputs);
+        let expected = self.run(&self.module, inputs, None);
         let Ok(expected) = expected else {
             return Err("the module throws on the rows that it is tried on".to_owned());
         };
         let Frozen { module, layers } = freeze(pointer(&self.module))?;
         let frozen = adopt(module);
-        match self.run(&frozen, inputs) {
+        match self.run(&frozen, inputs, None) {
             Ok(found) if agree(&expected, &found) => {
                 self.frozen = Some(frozen);
                 Ok(layers)
@@ -39,7 +39,7 @@ impl TorchModel {
 
 /// The module as libtorch holds it, alive as long as `module` is.
 #[expect(unsafe_code, reason = "the bindings keep the pointer to themselves")]
-fn pointer(module: &CModule) -> NonNull<c_void> {
+pub(super) fn pointer(module: &CModule) -> NonNull<c_void> {
     const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
     // SAFETY: a `CModule` is one pointer and nothing else, which was asserted; it is never null, since loading fails instead.
     unsafe { std::mem::transmute_copy(module) }

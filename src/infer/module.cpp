@@ -1,5 +1,6 @@
 // What the bindings of libtorch lack: a frozen copy of a module, whose linear layers have their weights in the order in which oneDNN
-// multiplies by them. Called by freeze.rs and by nobody else. Throws nothing: an exception would have to pass through Rust.
+// multiplies by them, and a module whose numbers have fewer digits. Called by module.rs and by nobody else. Throws nothing: an exception would
+// have to pass through Rust.
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/jit/ir/constants.h>
@@ -144,4 +145,25 @@ extern "C" void* batch_infer_freeze(const void* module, int64_t* layers, char* m
     say("an exception without a message", message, capacity);
   }
   return nullptr;
+}
+
+// Rounds what floating-point numbers a module holds to float16 or bfloat16, in place. Integers stay what they are, which the module's own
+// conversion does not do. False where that fails; `message` says why.
+extern "C" bool batch_infer_round(void* module, bool bfloat16, char* message, size_t capacity) {
+  try {
+    at::NoGradGuard guard;
+    const auto kind = bfloat16 ? at::kBFloat16 : at::kHalf;
+    for (const c10::IValue& value : static_cast<torch::jit::Module*>(module)->attributes(/*recurse=*/true)) {
+      if (value.isTensor() && value.toTensor().defined() && at::isFloatingType(value.toTensor().scalar_type())) {
+        at::Tensor tensor = value.toTensor();
+        tensor.set_data(tensor.to(kind));
+      }
+    }
+    return true;
+  } catch (const std::exception& error) {
+    say(error.what(), message, capacity);
+  } catch (...) {
+    say("an exception without a message", message, capacity);
+  }
+  return false;
 }

@@ -1,4 +1,4 @@
-//! Asks libtorch for a frozen copy of a module, by the few lines of C++ in `freeze.cpp` that the bindings lack.
+//! Asks libtorch for what the bindings lack, by the few lines of C++ in `module.cpp`: a frozen copy of a module, and one with fewer digits.
 //!
 //! Freezing makes constants of parameters. Then the weights of linear layers can be put, once, into the order in which oneDNN multiplies by
 //! them, and the activation after a layer is computed with it. Results differ from those of the module itself by rounding alone.
@@ -17,7 +17,7 @@ pub(super) struct Frozen {
     pub(super) layers: i64,
 }
 
-#[expect(unsafe_code, reason = "declares the function of freeze.cpp")]
+#[expect(unsafe_code, reason = "declares the functions of module.cpp")]
 unsafe extern "C" {
     fn batch_infer_freeze(
         module: *const c_void,
@@ -25,10 +25,12 @@ unsafe extern "C" {
         message: *mut c_char,
         capacity: usize,
     ) -> *mut c_void;
+
+    fn batch_infer_round(module: *mut c_void, bfloat16: bool, message: *mut c_char, capacity: usize) -> bool;
 }
 
 /// Freezes a `torch::jit::Module` on the CPU, which stays as it is. The error is what libtorch says.
-#[expect(unsafe_code, reason = "calls the function of freeze.cpp")]
+#[expect(unsafe_code, reason = "calls a function of module.cpp")]
 pub(super) fn freeze(module: NonNull<c_void>) -> Result<Frozen, String> {
     let mut layers = 0;
     let mut message = [0; MESSAGE_BYTES];
@@ -38,7 +40,22 @@ pub(super) fn freeze(module: NonNull<c_void>) -> Result<Frozen, String> {
     if let Some(module) = NonNull::new(frozen) {
         return Ok(Frozen { module, layers });
     }
+    Err(said(&message))
+}
+
+/// Rounds the floating-point numbers of a `torch::jit::Module` that nobody else holds. The error is what libtorch says.
+#[expect(unsafe_code, reason = "calls a function of module.cpp")]
+pub(super) fn round(module: NonNull<c_void>, bfloat16: bool) -> Result<(), String> {
+    let mut message = [0; MESSAGE_BYTES];
+    // SAFETY: `module` is alive and borrowed mutably by the caller; of the rest the same holds as above.
+    let done = unsafe { batch_infer_round(module.as_ptr(), bfloat16, message.as_mut_ptr(), message.len()) };
+    if done { Ok(()) } else { Err(said(&message)) }
+}
+
+/// What the other side wrote.
+#[expect(unsafe_code, reason = "reads what was written on the other side")]
+fn said(message: &[c_char; MESSAGE_BYTES]) -> String {
     // SAFETY: the array was zero before the function wrote into it, and it never writes into the last byte but a zero.
     let said = unsafe { CStr::from_ptr(message.as_ptr()) };
-    Err(said.to_string_lossy().into_owned())
+    said.to_string_lossy().into_owned()
 }
