@@ -2,6 +2,7 @@
 //!
 //! `make bench` runs it. Every stage gets what the stage before it gave, so that a change shows where it is.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -126,6 +127,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("derive", |bench| {
         bench.iter(|| preprocessor.derive(black_box(batch.clone())));
     });
+    // Casts, and vocabulary look-ups: once for each value of a dictionary.
     group.bench_function("prepare", |bench| {
         bench.iter(|| preprocessor.prepare(black_box(&derived)));
     });
@@ -145,6 +147,11 @@ fn stages(criterion: &mut Criterion) {
     });
     group.bench_function("encode", |bench| {
         bench.iter(encode);
+    });
+    // As where row groups are cut, or rows are rejected.
+    group.bench_function("encode, nothing copied", |bench| {
+        let rows = write::batch(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
+        bench.iter(|| encoder.encode(black_box(&rows), &BTreeMap::new()));
     });
     group.finish();
     assembly(criterion, &job, &ready, &schema, bytes.into());
