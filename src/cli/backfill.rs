@@ -10,7 +10,7 @@ use super::args::BackfillArgs;
 use super::context::{Context, device_flag};
 use super::validate::ANY_DATE;
 use crate::backfill::{self, Range, Standing, Summary};
-use crate::child::{Order, shares};
+use crate::child::{JobSource, Order, shares};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::history::History;
@@ -87,7 +87,7 @@ fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> O
         parallel,
     );
     Order {
-        job: args.file.job.clone(),
+        job: JobSource::File(args.file.job.clone()),
         config: context.config().map(ToOwned::to_owned),
         arguments,
         variables: shared.into_iter().chain(Order::alone()).collect(),

@@ -89,6 +89,7 @@ pub(super) fn overview(status: &Status) -> String {
 
 fn push_job(body: &mut String, job: &JobStatus, now: DateTime<Utc>) {
     let (kind, state) = match (&job.running, last_exit(job)) {
+        _ if job.kept_by.is_some() => ("bad", "kept by another daemon".to_owned()),
         (Some(_), _) => ("busy", "running".to_owned()),
         (None, Some(0)) => ("good", "ok".to_owned()),
         (None, Some(code)) => ("bad", format!("failed, exit code {code}")),
@@ -136,6 +137,9 @@ fn push_job(body: &mut String, job: &JobStatus, now: DateTime<Utc>) {
     }
     if let Some(mark) = job.mark.filter(|mark| *mark > now) {
         fact("seen until", format!("{}: the clock was set back", moment(mark)));
+    }
+    if let Some(who) = &job.kept_by {
+        fact("kept by", format!("{}, until it ends", Escaped(who)));
     }
     if job.dropped > 0 {
         fact("given up", format!("{} fires since the start", job.dropped));

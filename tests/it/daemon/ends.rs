@@ -75,6 +75,30 @@ fn daemon_that_is_asked_to_stop_leaves_nothing_undone_behind() {
 }
 
 #[test]
+fn second_daemon_waits_for_the_end_of_the_first() {
+    let first = Watch::at("2026-11-20T01:59:58Z").job("nightly", "0 2 * * *", "UTC", -1, "reconcile_days = 0");
+    let mut first = first.input("2026-11-19", "2026-11-20").started();
+    let second = first.second();
+    second.until("word of the other", |watch| {
+        let who = watch.of_job("nightly")["kept_by"].as_str()?.to_owned();
+        who.contains(&first.pid().as_raw_nonzero().to_string()).then_some(())
+    });
+    assert_eq!(second.get("/readyz").0, 503);
+    assert!(second.get("/").1.contains("kept by another daemon"));
+    assert!(second.log().contains("another daemon keeps this job"));
+    first.until_published("nightly", 1);
+    assert!(second.runs("nightly").is_empty());
+    first.signal(Signal::KILL);
+    first.end();
+    second.until_ready();
+    first.set_clock("2026-11-21T01:59:59Z", 1.0);
+    second.until("the next date", |watch| {
+        (watch.runs("nightly").len() == 1).then_some(())
+    });
+    first.expect_published_once("nightly", &["2026-11-19", "2026-11-20"]);
+}
+
+#[test]
 fn systemd_is_told_when_the_daemon_is_ready_reads_again_and_stops() {
     let watch = Watch::at("2026-11-20T12:00:00Z").job("nightly", "0 2 * * *", "UTC", -1, "");
     let socket = UnixDatagram::bind(watch.path("notify")).unwrap();
