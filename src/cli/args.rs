@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -142,15 +143,22 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct BackfillArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The first date
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(super) from: NaiveDate,
+    #[arg(long, value_name = "YYYY-MM-DD", required_unless_present = "within")]
+    pub(super) from: Option<NaiveDate>,
     /// The last date
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(super) to: NaiveDate,
+    #[arg(long, value_name = "YYYY-MM-DD", required_unless_present = "within")]
+    pub(super) to: Option<NaiveDate>,
+    /// Only days of the range that [schedule] scores, for jobs that do not run each day
+    #[arg(long)]
+    pub(super) scheduled: bool,
+    /// Instead of a range: the dates of the fires of [schedule] within this time, such as 3d, up to now
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with_all = ["from", "to"])]
+    pub(super) within: Option<Duration>,
     /// Which dates: those that readers do not see, those whose last run published nothing, or all
     #[arg(long, value_name = "WHICH", default_value = "missing")]
     pub(super) only: Only,
