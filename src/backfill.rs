@@ -169,8 +169,8 @@ pub enum BackfillError {
         /// The last date.
         to: NaiveDate,
     },
-    /// The time is longer than the calendar.
-    #[error("--within {} is before any date", humantime::format_duration(*back))]
+    /// The time is longer than anybody means.
+    #[error("--within {} is longer than {} days", humantime::format_duration(*back), dates::MOST_DATES)]
     TooFar {
         /// The time.
         back: Duration,

@@ -8,7 +8,7 @@ use super::BackfillError;
 use crate::schedule::Schedule;
 
 /// More than this many dates at once are a mistake in a year.
-pub(super) const MOST_DATES: usize = 4_000;
+pub(super) const MOST_DATES: i64 = 4_000;
 
 /// Each day of a range, oldest first.
 pub fn every_day(from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, BackfillError> {
@@ -16,11 +16,10 @@ pub fn every_day(from: NaiveDate, to: NaiveDate) -> Result<Vec<NaiveDate>, Backf
         return Err(BackfillError::Backwards { from, to });
     }
     let days = from.iter_days().take_while(|date| *date <= to);
-    let dates: Vec<_> = days.take(MOST_DATES + 1).collect();
-    if dates.len() > MOST_DATES {
+    if (to - from).num_days() >= MOST_DATES {
         return Err(BackfillError::TooMany { from, to });
     }
-    Ok(dates)
+    Ok(days.collect())
 }
 
 /// The days of a range that a fire of the schedule scores, oldest first.
@@ -32,10 +31,11 @@ pub fn scheduled(schedule: &Schedule, from: NaiveDate, to: NaiveDate) -> Result<
 
 /// The dates of the fires of the last time, up to now, oldest first. None where nothing fired.
 pub fn within(schedule: &Schedule, back: Duration, now: DateTime<Utc>) -> Result<Vec<NaiveDate>, BackfillError> {
-    let since = TimeDelta::from_std(back)
-        .ok()
-        .and_then(|back| now.checked_sub_signed(back))
-        .ok_or(BackfillError::TooFar { back })?;
+    let longest = TimeDelta::days(MOST_DATES);
+    let since = match TimeDelta::from_std(back) {
+        Ok(back) if back <= longest => now - back,
+        _ => return Err(BackfillError::TooFar { back }),
+    };
     let first = schedule.next_after(since).filter(|fire| fire.at <= now);
     let last = schedule.last_until(now);
     match (first, last) {

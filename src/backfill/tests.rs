@@ -113,7 +113,6 @@ fn last_fires_are_those_up_to_now_in_the_zone_of_the_schedule() {
             "{cron} {zone} {days}"
         );
     }
-    assert!(dates("0 2 * * *", "UTC", -1, 40_000_000).is_err());
     assert!(
         dates("0 2 * * *", "UTC", -1, 5_000).is_err(),
         "more dates than anybody means"
