@@ -369,7 +369,8 @@ impl Seam for DaemonError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Address { .. } => Some("choose another with [daemon] listen, or `off`".to_owned()),
-            Self::Listen { .. } | Self::Folder { .. } | Self::NoJobs { .. } | Self::Twice { .. } => None,
+            Self::Folder { .. } | Self::NoJobs { .. } => Some("name the folder that holds the job files".to_owned()),
+            Self::Listen { .. } | Self::Twice { .. } => None,
         }
     }
 }

@@ -57,7 +57,13 @@ fn timezone(text: &str) -> Result<Tz, Problem> {
             "schedule.timezone",
             format!("is `{text}`, which is no IANA name of a zone"),
         );
-        match meant(text, TZ_VARIANTS.iter().map(|zone| zone.name())) {
+        let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
+        let city = |name: &&str| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|city| city.eq_ignore_ascii_case(text))
+        };
+        match names().find(city).or_else(|| meant(text, names())) {
             Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
             None => problem.hint("expected a name such as `Europe/Berlin` or `UTC`"),
         }
@@ -102,6 +108,8 @@ mod tests {
     fn zones_are_iana_names() {
         assert!(timezone("America/Santiago").is_ok());
         let problem = timezone("Europe/Berln").unwrap_err();
+        assert_eq!(problem.hint.as_deref(), Some("did you mean `Europe/Berlin`?"));
+        let problem = timezone("berlin").unwrap_err();
         assert_eq!(problem.hint.as_deref(), Some("did you mean `Europe/Berlin`?"));
         assert!(timezone("").is_err());
     }

@@ -116,10 +116,13 @@ fn schedule_of_the_job_names_the_dates() {
             .iter()
             .map(|(day, ..)| format!("2026-11-{day}"))
             .collect();
-        let published = summary["published"].as_u64().unwrap() as usize;
-        let left_out = summary["left_out"].as_u64().unwrap() as usize;
-        assert_eq!(published, scored.len());
-        assert_eq!(published + left_out, expected.len(), "{now} {back} {summary:#}");
+        let count = |name: &str| usize::try_from(summary[name].as_u64().unwrap()).unwrap();
+        assert_eq!(count("published"), scored.len());
+        assert_eq!(
+            count("published") + count("left_out"),
+            expected.len(),
+            "{now} {back} {summary:#}"
+        );
         assert!(scored.iter().all(|date| expected.contains(&date.as_str())));
     }
     assert_eq!(published(&fixture.path("")), 2);
@@ -287,6 +290,22 @@ fn summary_for_people_is_a_table() {
 #[test]
 fn range_that_cannot_be_meant_is_refused() {
     let fixture = fixture(&[]);
-    let (code, error) = backfill(&fixture, &["--from", "2026-11-20", "--to", "2026-11-19"]);
-    assert_eq!((code, error["exit_code"].as_u64()), (2, Some(2)));
+    for (arguments, said) in [
+        (
+            &["--from", "2026-11-20", "--to", "2026-11-19"][..],
+            "is after --to 2026-11-19",
+        ),
+        (
+            &["--from", "2026-11-20", "--to", "2026-11-31"],
+            "expected a date such as 2026-11-19",
+        ),
+        (&["--from", "0026-11-20", "--to", "2026-11-30"], "more than 4000 dates"),
+        (&["--within", "3"], "expected a time such as 3d or 36h"),
+        (&["--from", "2026-11-20"], "--to"),
+        (&[], "--from"),
+    ] {
+        let (code, error) = backfill(&fixture, arguments);
+        assert_eq!((code, error["exit_code"].as_u64()), (2, Some(2)));
+        assert!(error["error"].as_str().unwrap().contains(said), "{error:#}");
+    }
 }
