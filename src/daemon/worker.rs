@@ -353,7 +353,7 @@ impl Worker {
         &mut self,
         task: Task,
         started: DateTime<Utc>,
-        finished: Finished,
+        mut finished: Finished,
         now: DateTime<Utc>,
         stopping: bool,
         holder: &Holder,
@@ -394,6 +394,10 @@ impl Worker {
         let remembered = Remembered::after(self.last.as_ref().map(|(remembered, _)| remembered), &ending);
         if finished.exit == ExitCode::Success {
             self.read_published().await;
+        }
+        // What was scored stays in the metrics while later runs score nothing, such as one that finds its date published.
+        if let Some((_, before)) = self.last.take().filter(|_| finished.report["rows"]["in"].is_null()) {
+            finished.report = before.report;
         }
         self.last = Some((remembered, finished));
         self.keep(holder).await

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use rustix::process::{Signal, kill_process};
 
 use crate::support::{Watch, variable};
@@ -156,13 +156,16 @@ fn kill_child(watch: &Watch) -> u32 {
 fn daemon_stays_as_small_as_it_is_while_jobs_fire_each_minute() {
     let seconds = variable("BATCH_INFER_T10").map_or(SOAK_SECONDS, |seconds| seconds.parse().unwrap());
     let names = ["one", "two", "three"];
-    let mut watch = Watch::at("2026-11-15T00:00:00Z").input("2026-11-12", "2026-11-30");
+    let first: NaiveDate = "2026-11-14".parse().unwrap();
+    // Twice as many days as go by.
+    let last = first + Days::new(seconds / 30 + 5);
+    let mut watch = Watch::at("2026-11-15T00:00:00Z").input("2026-11-14", &last.to_string());
     for name in names {
         watch = watch.job(name, "* * * * *", "UTC", -1, "reconcile_days = 0");
     }
     let mut watch = watch.variable("BATCH_INFER_DAEMON_MAX_PARALLEL_RUNS", "2").started();
-    // A minute is a quarter of a second, a day six minutes.
-    watch.set_clock("2026-11-15T00:00:00Z", 240.0);
+    // A day is a minute.
+    watch.set_clock("2026-11-15T00:00:00Z", 1_440.0);
     let mut dice = Dice(20_261_128);
     let (mut runs_killed, mut daemons_killed) = (0, 0);
     for _ in 0..seconds / 3 {
@@ -197,7 +200,6 @@ fn daemon_stays_as_small_as_it_is_while_jobs_fire_each_minute() {
     );
     let now: DateTime<Utc> = watch.status()["now"].as_str().unwrap().parse().unwrap();
     watch.set_clock(&now.to_rfc3339_opts(SecondsFormat::Secs, true), 1.0);
-    let first: NaiveDate = "2026-11-14".parse().unwrap();
     let dates = first.iter_days().take_while(|date| *date < now.date_naive());
     let dates: Vec<_> = dates.map(|date| date.to_string()).collect();
     let dates: Vec<_> = dates.iter().map(String::as_str).collect();
