@@ -153,10 +153,10 @@ pub(super) struct BackfillArgs {
     /// The last date
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, required_unless_present = "within")]
     pub(super) to: Option<NaiveDate>,
-    /// Only days of the range that [schedule] scores, for jobs that do not run each day
+    /// Only days of the range that the schedule of the job scores, for jobs that do not run each day
     #[arg(long)]
     pub(super) scheduled: bool,
-    /// Instead of a range: the dates of the fires of [schedule] within this time, such as 3d, up to now
+    /// Instead of a range: the dates of the fires of its schedule within this time, such as 3d, up to now
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["from", "to"])]
     pub(super) within: Option<Duration>,
     /// Which dates: those that readers do not see, those whose last run published nothing, or all
