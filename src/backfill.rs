@@ -3,13 +3,17 @@
 //! Each date is a run in a process of its own. Nothing is kept between calls: what is published is what readers see, so the same command again
 //! goes on where the last one ended.
 
+mod dates;
 mod summary;
+
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+pub use dates::{every_day, scheduled, within};
 pub use summary::{Outcome, Scored, Summary};
 
 use crate::child::Order;
@@ -22,16 +26,11 @@ use crate::run::Surroundings;
 /// Dates that are looked at a time.
 const CONCURRENT_LOOKS: usize = 8;
 
-/// More than this many dates at once are a mistake in a year.
-const MOST_DATES: usize = 4_000;
-
 /// Dates that are asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Range {
-    /// The first.
-    pub from: NaiveDate,
-    /// The last.
-    pub to: NaiveDate,
+    /// The dates, oldest first.
+    pub dates: Vec<NaiveDate>,
     /// Which of them.
     pub only: Only,
     /// Whether the newest comes first.
@@ -108,29 +107,12 @@ impl Only {
 }
 
 impl Range {
-    /// The dates, in order.
-    pub fn dates(&self) -> Result<Vec<NaiveDate>, BackfillError> {
-        let Self { from, to, .. } = *self;
-        if from > to {
-            return Err(BackfillError::Backwards { from, to });
-        }
-        let mut dates: Vec<_> = from
-            .iter_days()
-            .take_while(|date| *date <= to)
-            .take(MOST_DATES + 1)
-            .collect();
-        if dates.len() > MOST_DATES {
-            return Err(BackfillError::TooMany { from, to });
-        }
+    /// The dates that are to be scored, in order, and how many are left out.
+    pub async fn plan(&self, history: &History) -> Result<(Vec<Standing>, usize), BackfillError> {
+        let mut dates = self.dates.clone();
         if self.newest_first {
             dates.reverse();
         }
-        Ok(dates)
-    }
-
-    /// The dates that are to be scored, in order, and how many are left out.
-    pub async fn plan(&self, history: &History) -> Result<(Vec<Standing>, usize), BackfillError> {
-        let dates = self.dates()?;
         let all = dates.len();
         let looks = stream::iter(dates).map(async |date| {
             let found = history.of_date(date, None).await?;
@@ -180,12 +162,24 @@ pub enum BackfillError {
         to: NaiveDate,
     },
     /// The range is longer than anybody means.
-    #[error("{from} to {to} are more than {MOST_DATES} dates")]
+    #[error("{from} to {to} are more than {} dates", dates::MOST_DATES)]
     TooMany {
         /// The first date.
         from: NaiveDate,
         /// The last date.
         to: NaiveDate,
+    },
+    /// The time is longer than anybody means.
+    #[error("--within {} is longer than {} days", humantime::format_duration(*back), dates::MOST_DATES)]
+    TooFar {
+        /// The time.
+        back: Duration,
+    },
+    /// The job does not say when it runs.
+    #[error("the job {job} has no [schedule] that says which dates it scores")]
+    NoSchedule {
+        /// The job.
+        job: String,
     },
     /// The records could not be read.
     #[error(transparent)]
@@ -195,7 +189,8 @@ pub enum BackfillError {
 impl Seam for BackfillError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::Backwards { .. } | Self::TooMany { .. } => ExitCode::Usage,
+            Self::Backwards { .. } | Self::TooMany { .. } | Self::TooFar { .. } => ExitCode::Usage,
+            Self::NoSchedule { .. } => ExitCode::Config,
             Self::History(error) => error.exit(),
         }
     }
@@ -204,6 +199,10 @@ impl Seam for BackfillError {
         match self {
             Self::Backwards { .. } => Some("the order of the runs is --newest-first".to_owned()),
             Self::TooMany { .. } => Some("check the years, or divide the range".to_owned()),
+            Self::TooFar { .. } => Some("give a time such as 3d".to_owned()),
+            Self::NoSchedule { .. } => {
+                Some("add [schedule] with cron and date_offset_days, or name the dates by --from and --to".to_owned())
+            }
             Self::History(error) => error.hint(),
         }
     }

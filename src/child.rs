@@ -2,12 +2,15 @@
 //!
 //! What a child prints on stdout, its report or its error as JSON, is read; its log goes where ours goes.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, kill_process_group};
 use serde::Serialize;
 use serde_json::Value;
@@ -21,11 +24,23 @@ use crate::shutdown::{Shutdown, Signal};
 /// This program as it runs, also where its file was replaced meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
 
+/// The standard input of a child, as a file that it can open as often as it likes.
+const STDIN: &str = "/proc/self/fd/0";
+
+/// Where a child finds its job.
+#[derive(Debug, Clone)]
+pub enum JobSource {
+    /// In a file.
+    File(PathBuf),
+    /// In this text, which is handed over as an open file that lies in no folder: nobody can edit or sweep it away meanwhile.
+    Text(Arc<str>),
+}
+
 /// What a child is to run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Order {
-    /// The job file.
-    pub job: PathBuf,
+    /// The job.
+    pub job: JobSource,
     /// The settings file.
     pub config: Option<PathBuf>,
     /// Further arguments of `run`.
@@ -82,7 +97,7 @@ impl Order {
         clock: &dyn Clock,
     ) -> io::Result<Finished> {
         let started = clock.monotonic();
-        let process = self.command(date, scheduled).spawn()?;
+        let process = self.command(date, scheduled)?.spawn()?;
         let group = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let (status, printed) = tokio::select! {
             done = output(process) => done?,
@@ -106,16 +121,20 @@ impl Order {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
     }
 
-    fn command(&self, date: NaiveDate, scheduled: Option<DateTime<Utc>>) -> Command {
+    fn command(&self, date: NaiveDate, scheduled: Option<DateTime<Utc>>) -> io::Result<Command> {
+        let (job, stdin) = match &self.job {
+            JobSource::File(file) => (file.as_path(), Stdio::null()),
+            JobSource::Text(text) => (Path::new(STDIN), in_memory(text)?.into()),
+        };
         let mut command = Command::new(PROGRAM);
         command
             .arg0("batch-infer")
             .args(["run", "--format", "json", "--date", &date.to_string(), "--job"])
-            .arg(&self.job)
+            .arg(job)
             .args(self.config.iter().flat_map(|config| [Path::new("--config"), config]))
             .args(&self.arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             // A daemon under test has a clock of its own.
             .env_remove("BATCH_INFER_TEST_CLOCK")
@@ -127,8 +146,15 @@ impl Order {
                 at.to_rfc3339_opts(SecondsFormat::Secs, true),
             );
         }
-        command
+        Ok(command)
     }
+}
+
+/// A file that is nowhere but in memory.
+fn in_memory(text: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create("job.toml", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    Ok(file)
 }
 
 /// Waits until the process ends; what it printed, and how it ended.

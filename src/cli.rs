@@ -12,6 +12,7 @@ mod gc;
 mod head;
 mod model;
 mod plan;
+mod refused;
 mod rejects;
 mod run;
 mod runs;
@@ -39,15 +40,7 @@ pub fn main() -> ExitCode {
     let matches = variables::with_variables(Cli::command()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are answers too; clap writes each to where it belongs.
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::Usage
-            } else {
-                ExitCode::Success
-            };
-        }
+        Err(error) => return refused::refused(&error),
     };
     let context = Context::new(&cli.common);
     context::clean_panics();

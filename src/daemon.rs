@@ -27,9 +27,10 @@ use tracing::{error, info, warn};
 
 pub use status::{JobStatus, RunStatus, Status};
 
-use crate::child::{Finished, Order};
+use crate::child::{Finished, JobSource, Order};
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
+use crate::hold::Holder;
 use crate::run::Surroundings;
 use crate::schedule::{Task, ZONE_DATA};
 use board::Board;
@@ -50,7 +51,7 @@ pub struct Watch {
     /// How runs are started; the job is put in for each.
     pub order: Order,
     /// Names this process in records.
-    pub holder: String,
+    pub holder: Holder,
 }
 
 /// A process that has ended.
@@ -65,7 +66,7 @@ struct Ended {
 struct Daemon<'a> {
     watch: &'a Watch,
     around: &'a Surroundings<'a>,
-    /// Keeps the files of the jobs that are in force.
+    /// The jobs that are in force.
     board: Board,
     workers: BTreeMap<String, Worker>,
     running: FuturesUnordered<BoxFuture<'a, Ended>>,
@@ -187,12 +188,12 @@ impl Daemon<'_> {
         systemd::ready();
     }
 
-    /// Looks at the calendar of each job. False where a store failed.
+    /// Looks at the calendar of each job. False where a store failed, or another daemon keeps a job.
     async fn look(&mut self) -> bool {
         let mut sound = true;
         for worker in self.workers.values_mut() {
             match worker.look(&self.watch.holder, self.around.clock.as_ref()).await {
-                Ok(()) => {}
+                Ok(ours) => sound &= ours,
                 Err(failure) => {
                     let cause = failure.source().map(ToString::to_string);
                     warn!(job = worker.name(), %failure, cause, "its schedule record cannot be kept; nothing is started before it is");
@@ -239,18 +240,17 @@ impl Daemon<'_> {
     }
 
     fn run(&self, name: &str, task: Task) {
-        let Some(file) = self.board.file(name) else {
+        let Some(text) = self.board.text(name) else {
             return;
         };
-        let mut order = self.watch.order.clone();
-        order.job = file;
+        let order = Order {
+            job: JobSource::Text(text),
+            ..self.watch.order.clone()
+        };
         let (job, shutdown, clock) = (name.to_owned(), self.around.shutdown, Arc::clone(&self.around.clock));
         let started = clock.now();
         info!(job, date = %task.date, scheduled = %task.scheduled, attempt = task.attempts, "starting");
-        // The copy of the file stays as long as the process may read it.
-        let board = self.board.clone();
         let run = async move {
-            let _board = board;
             let finished = order
                 .run(task.date, Some(task.scheduled), shutdown, clock.as_ref())
                 .await;
@@ -369,7 +369,8 @@ impl Seam for DaemonError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Address { .. } => Some("choose another with [daemon] listen, or `off`".to_owned()),
-            Self::Listen { .. } | Self::Folder { .. } | Self::NoJobs { .. } | Self::Twice { .. } => None,
+            Self::Folder { .. } | Self::NoJobs { .. } => Some("name the folder that holds the job files".to_owned()),
+            Self::Listen { .. } | Self::Twice { .. } => None,
         }
     }
 }

@@ -42,6 +42,8 @@ pub enum ExitCode {
     Superseded = 31,
     /// The date is published and the job says to fail then.
     AlreadyPublished = 32,
+    /// Nothing is published for the date that is to be compared.
+    NotPublished = 33,
     /// The accelerator failed, or has too little memory for one row.
     Device = 40,
     /// The machine's memory limit is near.
@@ -60,7 +62,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, by number.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Success,
         Self::Internal,
         Self::Usage,
@@ -76,6 +78,7 @@ impl ExitCode {
         Self::Busy,
         Self::Superseded,
         Self::AlreadyPublished,
+        Self::NotPublished,
         Self::Device,
         Self::HostMemory,
         Self::Deadline,
@@ -108,6 +111,7 @@ impl ExitCode {
             Self::Busy => "another process works on this job and date",
             Self::Superseded => "a later run took over",
             Self::AlreadyPublished => "date already published and the job says to fail",
+            Self::NotPublished => "nothing is published for this date",
             Self::Device => "accelerator failed or out of memory",
             Self::HostMemory => "memory limit near",
             Self::Deadline => "time allowed is over",
@@ -127,6 +131,7 @@ impl ExitCode {
             | Self::StoragePermission
             | Self::Disk
             | Self::Busy
+            | Self::NotPublished
             | Self::Device
             | Self::HostMemory
             | Self::Deadline
@@ -193,6 +198,7 @@ mod tests {
             ("Busy", 30, true),
             ("Superseded", 31, false),
             ("AlreadyPublished", 32, false),
+            ("NotPublished", 33, true),
             ("Device", 40, true),
             ("HostMemory", 41, true),
             ("Deadline", 50, true),

@@ -69,6 +69,8 @@ pub struct Publications {
     pub publications: Vec<Publication>,
     /// Publications in all, of the dates that were asked for.
     pub total: usize,
+    /// Dates of which the last run published nothing, or is under way, newest first.
+    pub unfinished: Vec<NaiveDate>,
     /// Records that cannot be read.
     pub unreadable: Vec<String>,
 }
@@ -136,6 +138,9 @@ impl History {
         let dates = dates.into_iter().filter(|date| wanted(*date));
         let listed = stream::iter(dates).map(async |date| self.listed(date).await);
         let listed: Vec<_> = listed.buffer_unordered(CONCURRENT_DATES).try_collect().await?;
+        let (listed, unfinished): (Vec<_>, Vec<_>) = listed.into_iter().unzip();
+        let mut unfinished: Vec<_> = unfinished.into_iter().flatten().collect();
+        unfinished.sort_unstable_by_key(|date| Reverse(*date));
         let mut listed: Vec<Listed> = listed.into_iter().flatten().collect();
         let total = listed.len();
         // By the store's clock, which the listing has; only what is shown is read.
@@ -157,14 +162,22 @@ impl History {
             job: self.job.clone(),
             publications,
             total,
+            unfinished,
             unreadable,
         })
     }
 
-    async fn listed(&self, date: NaiveDate) -> Result<Vec<Listed>, StorageError> {
-        let listed = PublishedRecord::listed(&self.folder(date)).await?;
+    /// The publications of a date, and the date where the log goes on after them.
+    async fn listed(&self, date: NaiveDate) -> Result<(Vec<Listed>, Option<NaiveDate>), StorageError> {
+        let folder = self.folder(date);
+        let listed = PublishedRecord::listed(&folder).await?;
+        let head = Log::listed_head(&folder.log()).await?;
+        let newest = listed.iter().map(|(seq, _)| *seq).max();
         let of_date = |(seq, written)| Listed { written, date, seq };
-        Ok(listed.into_iter().map(of_date).collect())
+        Ok((
+            listed.into_iter().map(of_date).collect(),
+            (head > newest).then_some(date),
+        ))
     }
 
     /// What readers see of the dates of some records.

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::records::DateFolder;
-use crate::storage::StorageError;
+use crate::storage::{Place, StorageError};
 
 pub use lease::{Lease, LeaseRecord, LeaseState};
 pub use lock::Lock;
@@ -31,6 +31,13 @@ pub struct Holder {
     pub host: String,
     /// The process there, for people.
     pub pid: u32,
+}
+
+impl Holder {
+    /// All that names it, in one line.
+    pub fn name(&self) -> String {
+        format!("{} {} {}", self.id, self.host, self.pid)
+    }
 }
 
 /// How a place is held and how long it is waited for.
@@ -77,7 +84,7 @@ impl Hold {
     /// Takes the right, waiting for another holder as long as the terms say.
     pub async fn take(date: &DateFolder, holder: &Holder, terms: Terms, runtime: &Handle) -> Result<Taken, HoldError> {
         if date.place().local().is_some() {
-            return lock::take(date, holder, terms.patience).await;
+            return lock::take(&lock::of_date(date), holder, terms.patience).await;
         }
         if terms.lease {
             return lease::take(date, holder, terms, runtime).await;
@@ -85,10 +92,18 @@ impl Hold {
         Ok(Taken::Held(Self::Free))
     }
 
+    /// Takes the lock of a place without waiting for another holder. In a bucket there is none, and it is had by all.
+    pub async fn lock(place: &Place, holder: &Holder) -> Result<Taken, HoldError> {
+        match place.local() {
+            Some(_) => lock::take(place, holder, Duration::ZERO).await,
+            None => Ok(Taken::Held(Self::Free)),
+        }
+    }
+
     /// Who has the right now, without asking for it. The holder of a lease may be dead; only waiting tells.
     pub async fn look(date: &DateFolder) -> Result<Option<Seat>, HoldError> {
         if date.place().local().is_some() {
-            return lock::look(date);
+            return lock::look(&lock::of_date(date));
         }
         Ok(lease::look(&date.lease()).await?)
     }

@@ -7,6 +7,7 @@
 //! ```text
 //! <state>/v1/<job>/dataset.json            which data set this is about
 //! <state>/v1/<job>/schedule.json           up to when a daemon has seen fires, and what it has still to do
+//! <state>/v1/<job>/schedule.lock           which daemon that is, on a local disk
 //! <state>/v1/<job>/ended.json              how the last run ended
 //! <state>/v1/<job>/date=D/
 //!   lease.json, lock                       who works at it: `hold`

@@ -335,6 +335,11 @@ pub fn test_clock() -> Option<PathBuf> {
     environment("BATCH_INFER_TEST_CLOCK").map(PathBuf::from)
 }
 
+/// The variable of `--summary-file`, for a command line that could not be read.
+pub fn summary_file() -> Option<String> {
+    environment(&variable_of("summary_file"))
+}
+
 /// True for a variable that is set to nothing.
 #[expect(clippy::disallowed_methods, reason = "this is the door that the rule protects")]
 pub fn is_empty(name: &str) -> bool {

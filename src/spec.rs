@@ -192,7 +192,7 @@ pub enum Catchup {
     All,
     /// The newest date is scored.
     Latest,
-    /// None is.
+    /// None is, and no fire looks at dates before it.
     None,
 }
 
@@ -224,17 +224,14 @@ pub struct ScheduleSpec {
     #[serde(default)]
     pub jitter: Option<String>,
     /// Days before the date of a fire in which dates of earlier fires are scored first, if they were never published and their input is there.
-    #[serde(default = "reconcile_days")]
+    /// Default: 3; with `catchup = "none"` 0, since it would bring back what that leaves out.
+    #[serde(default)]
     #[schemars(range(max = MAX_RECONCILE_DAYS))]
-    pub reconcile_days: u32,
+    pub reconcile_days: Option<u32>,
 }
 
 fn catchup_max() -> usize {
     CATCHUP_MAX
-}
-
-fn reconcile_days() -> u32 {
-    RECONCILE_DAYS
 }
 
 fn success_marker() -> bool {

@@ -67,10 +67,10 @@ impl Outcome {
 pub struct Summary {
     /// The job.
     pub job: String,
-    /// The first date.
-    pub from: NaiveDate,
-    /// The last date.
-    pub to: NaiveDate,
+    /// The first date that was looked at; none where the schedule has none.
+    pub from: Option<NaiveDate>,
+    /// The last.
+    pub to: Option<NaiveDate>,
     /// Which dates were asked for.
     pub only: Only,
     /// Dates of the range that were left out.
@@ -146,14 +146,14 @@ fn error(exit: ExitCode, report: &Value) -> Option<String> {
 
 impl Summary {
     /// Puts together what became of each date.
-    pub fn of(job: &str, range: Range, left_out: usize, dates: Vec<Scored>, stopped: Option<Signal>) -> Self {
+    pub fn of(job: &str, range: &Range, left_out: usize, dates: Vec<Scored>, stopped: Option<Signal>) -> Self {
         let count = |outcome| dates.iter().filter(|scored| scored.outcome == outcome).count();
         let exits = dates.iter().filter_map(|scored| scored.exit);
         let worst = exits.max_by_key(|exit| severity(*exit)).unwrap_or(ExitCode::Success);
         Self {
             job: job.to_owned(),
-            from: range.from,
-            to: range.to,
+            from: range.dates.first().copied(),
+            to: range.dates.last().copied(),
             only: range.only,
             left_out,
             published: count(Outcome::Published),
@@ -171,7 +171,13 @@ impl Summary {
 
     /// The summary for people.
     pub fn text(&self) -> String {
-        let mut text = format!("{} from {} to {}", self.job, self.from, self.to);
+        let (Some(from), Some(to)) = (self.from, self.to) else {
+            return format!(
+                "{}: nothing fired in that time, so there is no date to look at\n",
+                self.job
+            );
+        };
+        let mut text = format!("{} from {from} to {to}", self.job);
         if self.dates.is_empty() {
             let _ = writeln!(text, ": nothing to do, {} dates are left out", self.left_out);
             return text;

@@ -1,12 +1,16 @@
 //! Which dates are taken, and how the worst of them decides.
 
-use chrono::NaiveDate;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
-use super::{Only, Outcome, Range, Scored, Standing, State, Summary};
+use super::{Only, Outcome, Range, Scored, Standing, State, Summary, every_day, scheduled, within};
 use crate::child::Finished;
 use crate::exit::ExitCode;
+use crate::schedule::{Cron, Schedule};
 use crate::shutdown::Signal;
+use crate::spec::Catchup;
 
 fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
@@ -14,8 +18,7 @@ fn date(text: &str) -> NaiveDate {
 
 fn range(from: &str, to: &str) -> Range {
     Range {
-        from: date(from),
-        to: date(to),
+        dates: every_day(date(from), date(to)).unwrap(),
         only: Only::Missing,
         newest_first: false,
     }
@@ -40,15 +43,80 @@ fn ended(exit: ExitCode) -> Scored {
 
 #[test]
 fn range_holds_both_ends_across_months_and_leap_days() {
-    let dates = range("2028-02-28", "2028-03-01").dates().unwrap();
-    assert_eq!(dates, ["2028-02-28", "2028-02-29", "2028-03-01"].map(date));
-    let newest_first = Range {
-        newest_first: true,
-        ..range("2026-12-31", "2027-01-01")
+    let days = |from, to| every_day(date(from), date(to));
+    let leap = days("2028-02-28", "2028-03-01").unwrap();
+    assert_eq!(leap, ["2028-02-28", "2028-02-29", "2028-03-01"].map(date));
+    assert!(days("2026-01-02", "2026-01-01").is_err());
+    assert!(days("0026-01-02", "2026-01-01").is_err());
+}
+
+fn schedule(cron: &str, zone: &str, offset: i32) -> Schedule {
+    Schedule {
+        cron: Cron::parse(cron).unwrap(),
+        timezone: zone.parse().unwrap(),
+        date_offset_days: offset,
+        catchup: Catchup::All,
+        catchup_max: 7,
+        misfire_grace: None,
+        jitter: Duration::ZERO,
+        reconcile_days: 3,
+    }
+}
+
+#[test]
+fn schedule_says_which_days_of_a_range_are_dates() {
+    let days = |schedule: &Schedule| scheduled(schedule, date("2026-11-01"), date("2026-11-15")).unwrap();
+    // Fires on Mondays, for the Sunday before.
+    let weekly = schedule("0 2 * * 1", "UTC", -1);
+    assert_eq!(days(&weekly), ["2026-11-01", "2026-11-08", "2026-11-15"].map(date));
+    let monthly = schedule("@monthly", "Europe/Berlin", 0);
+    assert_eq!(days(&monthly), ["2026-11-01"].map(date));
+    assert_eq!(days(&schedule("*/5 * * * *", "Asia/Tokyo", 2)).len(), 15);
+    assert_eq!(days(&schedule("0 0 29 2 *", "UTC", 0)), []);
+    // Santiago has no midnight on 2026-09-06, New York no 02:30 on 2026-03-08.
+    assert!(schedule("0 0 * * *", "America/Santiago", -1).scores(date("2026-09-05")));
+    assert!(schedule("30 2 * * *", "America/New_York", 0).scores(date("2026-03-08")));
+    assert!(schedule("30 2 8 3 *", "America/New_York", 0).scores(date("2026-03-08")));
+    assert!(!schedule("30 2 8 3 *", "America/New_York", 0).scores(date("2026-03-09")));
+}
+
+#[test]
+fn last_fires_are_those_up_to_now_in_the_zone_of_the_schedule() {
+    let now: DateTime<Utc> = "2026-11-20T08:00:00Z".parse().unwrap();
+    let dates = |cron, zone, offset, days: u64| {
+        let schedule = schedule(cron, zone, offset);
+        within(&schedule, Duration::from_hours(24 * days), now)
     };
-    assert_eq!(newest_first.dates().unwrap(), ["2027-01-01", "2026-12-31"].map(date));
-    assert!(range("2026-01-02", "2026-01-01").dates().is_err());
-    assert!(range("0026-01-02", "2026-01-01").dates().is_err());
+    for (cron, zone, offset, days, expected) in [
+        (
+            "0 2 * * *",
+            "UTC",
+            -1,
+            3,
+            &["2026-11-17", "2026-11-18", "2026-11-19"][..],
+        ),
+        ("0 2 * * *", "UTC", 0, 3, &["2026-11-18", "2026-11-19", "2026-11-20"]),
+        // Of now, and of three days before now without its very beginning.
+        ("0 8 * * *", "UTC", 0, 3, &["2026-11-18", "2026-11-19", "2026-11-20"]),
+        // In Kiritimati it is evening, and the fire of 09:00 was on the day before in UTC.
+        ("0 9 * * *", "Pacific/Kiritimati", 0, 1, &["2026-11-20"]),
+        ("0 9 * * *", "Pacific/Honolulu", 0, 2, &["2026-11-18", "2026-11-19"]),
+        ("0 2 * * 1", "UTC", -1, 3, &[]),
+        ("0 2 * * 1", "UTC", -1, 14, &["2026-11-08", "2026-11-15"]),
+        ("0 2 1 * *", "UTC", -7, 30, &["2026-10-25"]),
+        ("*/15 * * * *", "UTC", -1, 1, &["2026-11-18", "2026-11-19"]),
+    ] {
+        let expected: Vec<_> = expected.iter().map(|text| date(text)).collect();
+        assert_eq!(
+            dates(cron, zone, offset, days).unwrap(),
+            expected,
+            "{cron} {zone} {days}"
+        );
+    }
+    assert!(
+        dates("0 2 * * *", "UTC", -1, 5_000).is_err(),
+        "more dates than anybody means"
+    );
 }
 
 #[test]
@@ -72,13 +140,13 @@ fn worst_is_what_another_start_cannot_mend() {
         (&[ExitCode::Internal, ExitCode::Disk], ExitCode::Disk),
     ] {
         let dates = exits.iter().map(|exit| ended(*exit)).collect();
-        let summary = Summary::of("job", range("2026-11-01", "2026-11-30"), 0, dates, None);
+        let summary = Summary::of("job", &range("2026-11-01", "2026-11-30"), 0, dates, None);
         assert_eq!(summary.exit, worst, "{exits:?}");
     }
     let dates = vec![ended(ExitCode::Success)];
     let stopped = Summary::of(
         "job",
-        range("2026-11-01", "2026-11-30"),
+        &range("2026-11-01", "2026-11-30"),
         0,
         dates,
         Some(Signal::Terminate),

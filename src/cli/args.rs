@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -142,15 +143,22 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct BackfillArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The first date
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(super) from: NaiveDate,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, required_unless_present = "within")]
+    pub(super) from: Option<NaiveDate>,
     /// The last date
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(super) to: NaiveDate,
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, required_unless_present = "within")]
+    pub(super) to: Option<NaiveDate>,
+    /// Only days of the range that the schedule of the job scores, for jobs that do not run each day
+    #[arg(long)]
+    pub(super) scheduled: bool,
+    /// Instead of a range: the dates of the fires of its schedule within this time, such as 3d, up to now
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["from", "to"])]
+    pub(super) within: Option<Duration>,
     /// Which dates: those that readers do not see, those whose last run published nothing, or all
     #[arg(long, value_name = "WHICH", default_value = "missing")]
     pub(super) only: Only,
@@ -190,6 +198,17 @@ pub(super) struct DaemonArgs {
     pub(super) device: Option<String>,
 }
 
+fn date(text: &str) -> Result<NaiveDate, String> {
+    match text.parse() {
+        Ok(Asked::Date(date)) => Ok(date),
+        Ok(Asked::Nothing | Asked::DaysAgo(_)) | Err(_) => Err("expected a date such as 2026-11-19".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a time such as 3d or 36h".to_owned())
+}
+
 fn shard(text: &str) -> Result<Shard, String> {
     Shard::parse(text)
         .ok_or_else(|| "expected I/N, the number of the part from 0 and the number of parts, such as 0/4".to_owned())
@@ -214,13 +233,13 @@ pub(super) struct RunsListArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// Only this date
-    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["from", "to"])]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, conflicts_with_all = ["from", "to"])]
     pub(super) date: Option<NaiveDate>,
     /// Only this date and later ones
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) from: Option<NaiveDate>,
     /// Only this date and earlier ones
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) to: Option<NaiveDate>,
     /// Publications to list
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
@@ -232,7 +251,7 @@ pub(super) struct RunsShowArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The date
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) date: NaiveDate,
     /// The publication; without it the one that readers see
     #[arg(long, value_name = "N")]
@@ -256,7 +275,7 @@ pub(super) struct RejectsShowArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The date
-    #[arg(long, value_name = "YYYY-MM-DD", env = "BATCH_INFER_DATE")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, env = "BATCH_INFER_DATE")]
     pub(super) date: NaiveDate,
     /// The plan, or the beginning of its name; without it the newest that rejected rows
     #[arg(long, value_name = "PLAN")]
@@ -271,7 +290,7 @@ pub(super) struct VerifyDateArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// The date
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) date: NaiveDate,
     /// Brings back what was decided, from the parts of its plan
     #[arg(long)]
@@ -283,7 +302,7 @@ pub(super) struct GcArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// Only this date
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) date: Option<NaiveDate>,
     /// Says what would be removed, and removes nothing
     #[arg(long)]
@@ -295,7 +314,7 @@ pub(super) struct ValidateArgs {
     #[command(flatten)]
     pub(super) file: JobFile,
     /// Also compares the columns of this date's input with the model's contract
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(super) date: Option<NaiveDate>,
 }
 
@@ -329,7 +348,7 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) job: Option<PathBuf>,
     /// The date for which the job's input is looked for
-    #[arg(long, value_name = "YYYY-MM-DD", requires = "job")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date, requires = "job")]
     pub(super) date: Option<NaiveDate>,
     /// Where the model would run: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE")]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::json;
 use tracing::info_span;
@@ -9,12 +10,13 @@ use tracing::info_span;
 use super::args::BackfillArgs;
 use super::context::{Context, device_flag};
 use super::validate::ANY_DATE;
-use crate::backfill::{self, Range, Standing, Summary};
-use crate::child::{Order, shares};
+use crate::backfill::{self, BackfillError, Range, Standing, Summary};
+use crate::child::{JobSource, Order, shares};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::history::History;
 use crate::run::{self, Surroundings};
+use crate::validate::Job;
 
 /// What would be scored.
 #[derive(Debug, Serialize)]
@@ -35,15 +37,14 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
     let terminal = context.terminal(&settings)?;
     let job = context.job(&args.file, ANY_DATE)?;
     let history = History::open(&job, &settings)?;
-    let range = Range {
-        from: args.from,
-        to: args.to,
-        only: args.only,
-        newest_first: args.newest_first,
-    };
     let span = info_span!("backfill", job = job.name);
     let _entered = span.enter();
     let summary = terminal.around(&settings, |around| {
+        let range = Range {
+            dates: dates(args, &job, around)?,
+            only: args.only,
+            newest_first: args.newest_first,
+        };
         let (dates, left_out) = around.wait(range.plan(&history))?;
         if args.plan {
             let planned = Planned {
@@ -59,7 +60,7 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
             .runtime
             .block_on(backfill::score(&dates, &order, args.parallel.get(), around));
         let stopped = around.shutdown.requested();
-        Ok(Some(Summary::of(&job.name, range, left_out, scored, stopped)))
+        Ok(Some(Summary::of(&job.name, &range, left_out, scored, stopped)))
     })?;
     let Some(summary) = summary else {
         return Ok(ExitCode::Success);
@@ -67,6 +68,21 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
     context.channels(&settings).write_summary(&json!(summary));
     context.print(&summary, &summary.text());
     Ok(summary.exit)
+}
+
+/// The dates that are asked for: by a range, by the schedule, or by both.
+fn dates(args: &BackfillArgs, job: &Job, around: &Surroundings<'_>) -> Result<Vec<NaiveDate>, BackfillError> {
+    let schedule = || {
+        let none = || BackfillError::NoSchedule { job: job.name.clone() };
+        job.schedule.as_ref().ok_or_else(none)
+    };
+    match (args.within, args.from, args.to) {
+        (Some(back), ..) => backfill::within(schedule()?, back, around.clock.now()),
+        (None, Some(from), Some(to)) if args.scheduled => backfill::scheduled(schedule()?, from, to),
+        (None, Some(from), Some(to)) => backfill::every_day(from, to),
+        // Not without --within, by the command line.
+        (None, ..) => Ok(Vec::new()),
+    }
 }
 
 fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> Order {
@@ -87,7 +103,7 @@ fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> O
         parallel,
     );
     Order {
-        job: args.file.job.clone(),
+        job: JobSource::File(args.file.job.clone()),
         config: context.config().map(ToOwned::to_owned),
         arguments,
         variables: shared.into_iter().chain(Order::alone()).collect(),

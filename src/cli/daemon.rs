@@ -4,10 +4,11 @@ use uuid::Uuid;
 
 use super::args::DaemonArgs;
 use super::context::Context;
-use crate::child::{Order, shares};
+use crate::child::{JobSource, Order, shares};
 use crate::daemon::{self, Watch};
 use crate::error::Error;
 use crate::exit::ExitCode;
+use crate::hold::Holder;
 use crate::run;
 
 pub(super) fn daemon(args: &DaemonArgs, context: &Context) -> Result<ExitCode, Error> {
@@ -35,15 +36,22 @@ pub(super) fn daemon(args: &DaemonArgs, context: &Context) -> Result<ExitCode, E
         }
         arguments.extend(context.quiet().then(|| "--quiet".to_owned()));
         let host = around.machine.host_name().unwrap_or_else(|| "this machine".to_owned());
+        let id = Uuid::new_v4().to_string();
         let watch = Watch {
             jobs: args.jobs.clone(),
             order: Order {
                 config: context.config().map(ToOwned::to_owned),
                 arguments,
                 variables: shared.into_iter().chain(Order::alone()).collect(),
-                ..Order::default()
+                // Each run gets its own.
+                job: JobSource::File(args.jobs.clone()),
             },
-            holder: format!("{} {host} {}", Uuid::new_v4(), std::process::id()),
+            holder: Holder {
+                run_key: id.clone(),
+                id,
+                host,
+                pid: std::process::id(),
+            },
         };
         around.runtime.block_on(daemon::watch(&watch, around))
     })

@@ -16,6 +16,9 @@ use crate::records::{Entry, PublishedRecord};
 /// Digits of a plan that tell it from others.
 const PLAN_DIGITS: usize = 12;
 
+/// Unfinished dates that are named.
+const MOST_UNFINISHED: usize = 10;
+
 pub(super) fn runs(command: &RunsCommand, context: &Context) -> Result<ExitCode, Error> {
     match command {
         RunsCommand::List(args) => list(args, context),
@@ -49,7 +52,9 @@ fn show(args: &RunsShowArgs, context: &Context) -> Result<ExitCode, Error> {
 fn table(found: &Publications) -> String {
     let mut text = String::new();
     if found.publications.is_empty() && found.unreadable.is_empty() {
-        return format!("{}: nothing is published\n", found.job);
+        let _ = writeln!(text, "{}: nothing is published", found.job);
+        text.push_str(&unfinished(found));
+        return text;
     }
     let _ = writeln!(
         text,
@@ -88,10 +93,32 @@ fn table(found: &Publications) -> String {
     }
     let shown = found.publications.len() + found.unreadable.len();
     let _ = writeln!(text, "{shown} of {} publications; * is what readers see", found.total);
+    text.push_str(&unfinished(found));
     for record in &found.unreadable {
         let _ = writeln!(text, "{record} cannot be read");
     }
     text
+}
+
+/// The line about dates that were begun; none where there are none.
+fn unfinished(found: &Publications) -> String {
+    if found.unfinished.is_empty() {
+        return String::new();
+    }
+    let dates: Vec<_> = found
+        .unfinished
+        .iter()
+        .take(MOST_UNFINISHED)
+        .map(ToString::to_string)
+        .collect();
+    let more = match found.unfinished.len() - dates.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "begun and not published by its last run: {}{more}; `runs show` tells how far each got\n",
+        dates.join(", ")
+    )
 }
 
 fn described(found: &DateHistory) -> String {

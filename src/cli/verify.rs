@@ -28,11 +28,16 @@ pub(super) fn verify(args: &VerifyDateArgs, context: &Context) -> Result<ExitCod
         }
     })?;
     context.print(&verified, &text(&verified));
-    Ok(if verified.sound {
-        ExitCode::Success
-    } else {
-        ExitCode::Invariant
-    })
+    Ok(exit(&verified))
+}
+
+/// A date of which nothing is there to compare is not one that is as it was decided.
+fn exit(verified: &Verified) -> ExitCode {
+    match (verified.sound, verified.seq) {
+        (false, _) => ExitCode::Invariant,
+        (true, None) => ExitCode::NotPublished,
+        (true, Some(_)) => ExitCode::Success,
+    }
 }
 
 fn text(verified: &Verified) -> String {
@@ -57,6 +62,13 @@ fn text(verified: &Verified) -> String {
     }
     if let Some(seat) = &verified.held_by {
         let _ = writeln!(text, "  note     {} works on this date now", seat.who);
+    }
+    if exit(verified) == ExitCode::NotPublished {
+        let _ = writeln!(
+            text,
+            "  `runs show` says whether a run began; exit code: {}",
+            exit(verified)
+        );
     }
     text
 }

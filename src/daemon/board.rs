@@ -1,6 +1,6 @@
-//! The jobs in force: what was read from the files of a folder, and a copy of each as it was read.
+//! The jobs in force: what was read from the files of a folder, and the text of each as it was read.
 //!
-//! Runs are started with the copies. So a file that is being edited, or that was refused, is seen by nobody before it is read as a whole.
+//! Runs are started with these texts. So a file that is being edited, or that was refused, is seen by nobody before it is read as a whole.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use tempfile::TempDir;
 
 use super::DaemonError;
 use crate::document::Document;
@@ -18,11 +17,10 @@ use crate::validate::{self, Job};
 /// Rules for paths hold for all dates alike.
 const ANY_DATE: NaiveDate = NaiveDate::from_ymd_opt(2000, 2, 29).expect("a date of the calendar");
 
-/// The jobs in force. Clones share the copies.
+/// The jobs in force.
 #[derive(Debug, Clone)]
 pub(super) struct Board {
     entries: BTreeMap<String, Entry>,
-    copies: Arc<TempDir>,
 }
 
 /// A job and its file.
@@ -30,6 +28,7 @@ pub(super) struct Board {
 pub(super) struct Entry {
     pub(super) job: Job,
     pub(super) file: PathBuf,
+    pub(super) text: Arc<str>,
 }
 
 impl Board {
@@ -39,7 +38,6 @@ impl Board {
             folder: folder.display().to_string(),
             source,
         };
-        let copies = TempDir::with_prefix("batch-infer-jobs-").map_err(failed)?;
         let mut files = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
             .map_err(failed)?;
@@ -50,7 +48,6 @@ impl Board {
             let text = fs::read_to_string(&file).map_err(failed)?;
             let document = Document::new("job file", &file.display().to_string(), &text);
             let job = validate::read(&document, ANY_DATE)?;
-            fs::write(copies.path().join(format!("{}.toml", job.name)), text).map_err(failed)?;
             if let Some(other) = entries.get(&job.name) {
                 return Err(DaemonError::Twice {
                     name: job.name,
@@ -59,7 +56,8 @@ impl Board {
                 }
                 .into());
             }
-            entries.insert(job.name.clone(), Entry { job, file });
+            let text = text.into();
+            entries.insert(job.name.clone(), Entry { job, file, text });
         }
         if entries.is_empty() {
             return Err(DaemonError::NoJobs {
@@ -67,19 +65,15 @@ impl Board {
             }
             .into());
         }
-        Ok(Self {
-            entries,
-            copies: Arc::new(copies),
-        })
+        Ok(Self { entries })
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 
-    /// The copy of a job's file.
-    pub(super) fn file(&self, job: &str) -> Option<PathBuf> {
-        let known = self.entries.contains_key(job);
-        known.then(|| self.copies.path().join(format!("{job}.toml")))
+    /// The text of a job's file.
+    pub(super) fn text(&self, job: &str) -> Option<Arc<str>> {
+        self.entries.get(job).map(|entry| Arc::clone(&entry.text))
     }
 }

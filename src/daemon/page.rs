@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::status::{JobStatus, Published, RunStatus, Status};
+use crate::exit::ExitCode;
 use crate::history::DateHistory;
+use crate::schedule::Cause;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -89,6 +91,7 @@ pub(super) fn overview(status: &Status) -> String {
 
 fn push_job(body: &mut String, job: &JobStatus, now: DateTime<Utc>) {
     let (kind, state) = match (&job.running, last_exit(job)) {
+        _ if job.kept_by.is_some() => ("bad", "kept by another daemon".to_owned()),
         (Some(_), _) => ("busy", "running".to_owned()),
         (None, Some(0)) => ("good", "ok".to_owned()),
         (None, Some(code)) => ("bad", format!("failed, exit code {code}")),
@@ -137,6 +140,9 @@ fn push_job(body: &mut String, job: &JobStatus, now: DateTime<Utc>) {
     if let Some(mark) = job.mark.filter(|mark| *mark > now) {
         fact("seen until", format!("{}: the clock was set back", moment(mark)));
     }
+    if let Some(who) = &job.kept_by {
+        fact("kept by", format!("{}, until it ends", Escaped(who)));
+    }
     if job.dropped > 0 {
         fact("given up", format!("{} fires since the start", job.dropped));
     }
@@ -155,10 +161,12 @@ fn push_runs(body: &mut String, job: &str, runs: &[RunStatus]) {
     body.push_str("<h3>Last runs</h3>");
     push_head(body, &["date", "started", "took", "rows out", "rejected", "outcome"]);
     for run in runs.iter().take(RUNS) {
-        let kind = if run.exit_code == 0 { "good" } else { "bad" };
-        let code = match run.exit_code {
-            0 => String::new(),
-            code => format!(" ({code})"),
+        let not_there = ExitCode::InputNotReady.code();
+        let (kind, outcome) = match (run.exit_code, run.cause) {
+            (0, _) => ("good", run.outcome.replace('_', " ")),
+            // An earlier date that was looked at once more may well have no input.
+            (code, Cause::Reconcile) if code == not_there => ("", format!("looked at again: {} ({code})", run.outcome)),
+            (code, _) => ("bad", format!("{} ({code})", run.outcome)),
         };
         push_row(
             body,
@@ -170,10 +178,7 @@ fn push_runs(body: &mut String, job: &str, runs: &[RunStatus]) {
                 ("rejected", number(run.rows_rejected)),
                 (
                     "outcome",
-                    format!(
-                        "<span class=\"{kind}\">{}{code}</span>",
-                        Escaped(&run.outcome.replace('_', " "))
-                    ),
+                    format!("<span class=\"{kind}\">{}</span>", Escaped(&outcome)),
                 ),
             ],
         );
@@ -338,9 +343,39 @@ fn span(time: TimeDelta) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
+    use chrono::{DateTime, TimeDelta};
 
-    use super::{Escaped, seconds, span, wait};
+    use super::{Cause, Escaped, RunStatus, push_runs, seconds, span, wait};
+
+    fn run(exit_code: u8, cause: Cause, outcome: &str) -> String {
+        let run = RunStatus {
+            date: "2026-11-19".parse().unwrap(),
+            scheduled: DateTime::UNIX_EPOCH,
+            cause,
+            attempt: 1,
+            started_at: DateTime::UNIX_EPOCH,
+            seconds: 1.0,
+            exit_code,
+            outcome: outcome.to_owned(),
+            rows_in: None,
+            rows_out: None,
+            rows_rejected: None,
+        };
+        let mut body = String::new();
+        push_runs(&mut body, "job", &[run]);
+        body
+    }
+
+    #[test]
+    fn what_a_run_said_is_shown_as_it_said_it() {
+        let missing = "no files at `sample_data/date=2026-11-19`";
+        assert!(run(0, Cause::Fire, "already_published").contains("<span class=\"good\">already published</span>"));
+        assert!(run(14, Cause::Fire, missing).contains(&format!("<span class=\"bad\">{missing} (14)</span>")));
+        assert!(
+            run(14, Cause::Reconcile, missing).contains(&format!("<span class=\"\">looked at again: {missing} (14)"))
+        );
+        assert!(run(11, Cause::Reconcile, "no model").contains("<span class=\"bad\">no model (11)</span>"));
+    }
 
     #[test]
     fn names_cannot_break_out_of_the_page() {

@@ -48,6 +48,8 @@ pub struct JobStatus {
     pub schedule: Option<Fires>,
     /// Up to when its fires were seen.
     pub mark: Option<DateTime<Utc>>,
+    /// Another daemon that keeps the job; this one waits until it has ended.
+    pub kept_by: Option<String>,
     /// The date that runs.
     pub running: Option<Task>,
     /// Since when.

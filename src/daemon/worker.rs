@@ -16,8 +16,9 @@ use crate::ending::{Ended as Remembered, Ending};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::history::History;
+use crate::hold::{Hold, HoldError, Holder, Taken};
 use crate::records::ScheduleRecord;
-use crate::schedule::{Agenda, Cause, Ended, Schedule, Task};
+use crate::schedule::{Agenda, Cause, Ended, Look, Schedule, Task};
 use crate::settings::Settings;
 use crate::storage::{Place, StorageError, Version};
 use crate::validate::Job;
@@ -37,6 +38,9 @@ const AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// The record is no older than this, so that fires of an edited line are not taken for missed ones after a restart.
 const OLDEST_RECORD: TimeDelta = TimeDelta::hours(1);
 
+/// A clock that is behind the mark by less was only set, as clocks are all the time.
+const NOT_SET_BACK: TimeDelta = TimeDelta::minutes(1);
+
 /// A look at what is published must not keep runs from starting.
 const LOOK_TIME: Duration = Duration::from_secs(20);
 
@@ -46,12 +50,19 @@ pub(super) struct Worker {
     file: PathBuf,
     history: Arc<History>,
     place: Place,
+    lock: Place,
+    /// What keeps other daemons on this machine from the job. None before it was got.
+    hold: Option<Hold>,
+    /// The daemon that has it.
+    kept_by: Option<String>,
     /// None before its record was read.
     agenda: Option<Agenda>,
     version: Option<Version>,
     beat: u64,
     /// The mark of the record.
     kept_mark: DateTime<Utc>,
+    /// The mark of which was said that the clock is behind it.
+    said_behind: Option<DateTime<Utc>>,
     /// Earlier dates that were looked at again, and when.
     looked_again: BTreeMap<NaiveDate, DateTime<Utc>>,
     /// The fire for which earlier dates were looked at.
@@ -66,17 +77,21 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(entry: &Entry, settings: &Settings) -> Result<Self, Error> {
-        let Entry { job, file } = entry;
+        let Entry { job, file, .. } = entry;
         let state = Place::open(&job.state, &settings.storage)?;
         Ok(Self {
             history: Arc::new(History::open(job, settings)?),
             place: ScheduleRecord::place(&state, &job.name),
+            lock: ScheduleRecord::lock(&state, &job.name),
+            hold: None,
+            kept_by: None,
             job: job.clone(),
             file: file.clone(),
             agenda: None,
             version: None,
             beat: 0,
             kept_mark: DateTime::UNIX_EPOCH,
+            said_behind: None,
             looked_again: BTreeMap::new(),
             reconciled: None,
             running_since: None,
@@ -126,29 +141,73 @@ impl Worker {
         self.agenda.is_some() || self.job.schedule.is_none()
     }
 
-    /// Looks at the calendar, and writes down what it finds.
-    pub(super) async fn look(&mut self, holder: &str, clock: &dyn Clock) -> Result<(), StorageError> {
+    /// Looks at the calendar, and writes down what it finds. False where another daemon keeps the job.
+    pub(super) async fn look(&mut self, holder: &Holder, clock: &dyn Clock) -> Result<bool, HoldError> {
         let Some(schedule) = self.job.schedule.clone() else {
-            return Ok(());
+            return Ok(true);
         };
         if self.agenda.is_none() {
+            if !self.take(holder).await? {
+                return Ok(false);
+            }
             self.resume(clock.now()).await?;
             self.read_published().await;
             self.keep(holder).await?;
         }
         let Some(agenda) = &mut self.agenda else {
-            return Ok(());
+            return Ok(true);
         };
         let before = agenda.clone();
-        let look = agenda.look(&self.job.name, &schedule, clock.now());
-        if !look.changed() && agenda.mark() - self.kept_mark < OLDEST_RECORD {
-            return Ok(());
-        }
-        let kept = self.keep(holder).await;
-        if kept.is_err() {
+        let now = clock.now();
+        let look = agenda.look(&self.job.name, &schedule, now);
+        let mark = agenda.mark();
+        if (look.changed() || mark - self.kept_mark >= OLDEST_RECORD)
+            && let Err(failure) = self.keep(holder).await
+        {
             // Nothing was seen that is not written down: the next look finds it again.
             self.agenda = Some(before);
-            return kept;
+            return Err(failure.into());
+        }
+        self.say(look, mark, now);
+        Ok(true)
+    }
+
+    /// Takes the job, so that no other daemon of this machine does. False where one has.
+    async fn take(&mut self, holder: &Holder) -> Result<bool, HoldError> {
+        if self.hold.is_some() {
+            return Ok(true);
+        }
+        match Hold::lock(&self.lock, holder).await? {
+            Taken::Held(hold) => {
+                if let Some(who) = self.kept_by.take() {
+                    info!(job = self.job.name, "taken over from the daemon {who}");
+                }
+                self.hold = Some(hold);
+                Ok(true)
+            }
+            Taken::Busy(who) => {
+                if self.kept_by.as_ref() != Some(&who) {
+                    let job = &self.job.name;
+                    warn!(
+                        job,
+                        "another daemon keeps this job, {who}; it is taken over when that one has ended"
+                    );
+                    self.kept_by = Some(who);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Says what a look has changed.
+    fn say(&mut self, look: Look, mark: DateTime<Utc>, now: DateTime<Utc>) {
+        if let Some(ahead) = look.taken_back {
+            let job = &self.job.name;
+            warn!(job, mark = %ahead, %now, "its fires were seen up to a time that is days ahead: the clock was wrong then, and fires count from now on");
+        }
+        if mark - now > NOT_SET_BACK && self.said_behind != Some(mark) {
+            self.said_behind = Some(mark);
+            warn!(job = self.job.name, %mark, %now, "the clock was set back: fires up to this mark were seen, and none is run again");
         }
         for dropped in look.dropped {
             self.dropped += 1;
@@ -158,7 +217,6 @@ impl Worker {
         for task in look.queued {
             info!(job = self.job.name, date = %task.date, scheduled = %task.scheduled, "due");
         }
-        Ok(())
     }
 
     async fn resume(&mut self, now: DateTime<Utc>) -> Result<(), StorageError> {
@@ -177,13 +235,13 @@ impl Worker {
 
     /// Writes the agenda down. Where another daemon has written meanwhile, the two are joined: dates are published
     /// once whoever runs them, and none may be forgotten.
-    pub(super) async fn keep(&mut self, holder: &str) -> Result<(), StorageError> {
+    pub(super) async fn keep(&mut self, holder: &Holder) -> Result<(), StorageError> {
         let Some(agenda) = &self.agenda else {
             return Ok(());
         };
         self.beat += 1;
         let mark = agenda.mark();
-        let record = ScheduleRecord::of(agenda, holder, self.beat);
+        let record = ScheduleRecord::of(agenda, &holder.name(), self.beat);
         if let Some(version) = record.keep(&self.place, self.version.as_ref()).await? {
             self.version = Some(version);
             self.kept_mark = mark;
@@ -220,7 +278,11 @@ impl Worker {
     }
 
     /// Takes the date that may start now, after having looked for earlier ones that were never published. It is written down before.
-    pub(super) async fn hand_over(&mut self, holder: &str, now: DateTime<Utc>) -> Result<Option<Task>, StorageError> {
+    pub(super) async fn hand_over(
+        &mut self,
+        holder: &Holder,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Task>, StorageError> {
         let Some(task) = self.ready(now).copied() else {
             return Ok(None);
         };
@@ -291,10 +353,10 @@ impl Worker {
         &mut self,
         task: Task,
         started: DateTime<Utc>,
-        finished: Finished,
+        mut finished: Finished,
         now: DateTime<Utc>,
         stopping: bool,
-        holder: &str,
+        holder: &Holder,
     ) -> Result<(), StorageError> {
         self.running_since = None;
         let stopped = stopping && matches!(finished.exit, ExitCode::Terminated | ExitCode::Interrupted);
@@ -333,6 +395,10 @@ impl Worker {
         if finished.exit == ExitCode::Success {
             self.read_published().await;
         }
+        // What was scored stays in the metrics while later runs score nothing, such as one that finds its date published.
+        if let Some((_, before)) = self.last.take().filter(|_| finished.report["rows"]["in"].is_null()) {
+            finished.report = before.report;
+        }
         self.last = Some((remembered, finished));
         self.keep(holder).await
     }
@@ -362,6 +428,7 @@ impl Worker {
             output: self.job.output.to_string(),
             schedule: coming,
             mark: agenda.map(Agenda::mark),
+            kept_by: self.kept_by.clone(),
             running: agenda.and_then(|agenda| agenda.running().copied()),
             running_since: self.running_since,
             waiting: agenda.map_or_else(Vec::new, |agenda| agenda.waiting().to_vec()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Hold, HoldError, Holder, Seat, Taken};
 use crate::records::DateFolder;
-use crate::storage::NO_FOLLOW;
+use crate::storage::{NO_FOLLOW, Place};
 
 /// How often a lock that is held is tried again.
 const POLL: Duration = Duration::from_millis(50);
@@ -28,9 +28,13 @@ impl Lock {
     }
 }
 
-/// Takes the lock, waiting as long as patience lasts.
-pub(super) async fn take(date: &DateFolder, holder: &Holder, patience: Duration) -> Result<Taken, HoldError> {
-    let place = date.place().join("lock");
+/// The lock of a date.
+pub(super) fn of_date(date: &DateFolder) -> Place {
+    date.place().join("lock")
+}
+
+/// Takes a lock, waiting as long as patience lasts.
+pub(super) async fn take(place: &Place, holder: &Holder, patience: Duration) -> Result<Taken, HoldError> {
     place.stays()?;
     let path = place.local().unwrap_or(Path::new("lock"));
     let failed = |source| HoldError::Lock {
@@ -58,8 +62,7 @@ pub(super) async fn take(date: &DateFolder, holder: &Holder, patience: Duration)
 }
 
 /// Who has the lock. It is held for the moment of the look, which is why nobody gives up after one try.
-pub(super) fn look(date: &DateFolder) -> Result<Option<Seat>, HoldError> {
-    let place = date.place().join("lock");
+pub(super) fn look(place: &Place) -> Result<Option<Seat>, HoldError> {
     let path = place.local().unwrap_or(Path::new("lock"));
     let failed = |source| HoldError::Lock {
         path: path.display().to_string(),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{encode, numbered, numbered_records};
+use super::{encode, number, numbered, numbered_records};
 use crate::storage::{Created, Place, StorageError};
 
 /// A run that wants to publish.
@@ -143,6 +143,13 @@ impl Log {
     pub async fn read(folder: &Place) -> Result<Self, StorageError> {
         let entries = numbered_records(folder).await?.into_iter().collect();
         Ok(Self { entries })
+    }
+
+    /// The highest number, by the names of the records alone.
+    pub async fn listed_head(folder: &Place) -> Result<Option<u64>, StorageError> {
+        let listed = folder.list().await?;
+        let numbers = listed.iter().filter_map(|meta| number(meta.location.filename()?));
+        Ok(numbers.max())
     }
 
     /// Puts an entry into its slot unless the slot is taken; whose it is then.

@@ -52,6 +52,11 @@ impl ScheduleRecord {
         jobs(state).join(&format!("{job}/schedule.json"))
     }
 
+    /// The lock of the process that keeps it, on a local disk.
+    pub fn lock(state: &Place, job: &str) -> Place {
+        jobs(state).join(&format!("{job}/schedule.lock"))
+    }
+
     /// The record, with its version; one that cannot be read is none, and is written over.
     pub async fn read(place: &Place) -> Result<Option<(Option<Self>, Version)>, StorageError> {
         let found = place.read_record().await?;

@@ -61,6 +61,7 @@ impl Desk {
         let state = Place::open(&job.state, &settings.storage)?;
         let date = DateFolder::new(&state, &job.name, job.date);
         let lease = settings.lease;
+        let on_disk = date.place().local().is_some();
         let spool = match date.place().local() {
             Some(folder) => SpoolFolder::Renamed(folder.join("spool")),
             None => SpoolFolder::Sent(settings.spool.path.clone().unwrap_or_else(std::env::temp_dir)),
@@ -90,6 +91,8 @@ impl Desk {
             terms: Terms {
                 ttl: lease.ttl,
                 patience: match lease.on_busy {
+                    // The system frees the lock of a process that died at once; a lease has to be watched first.
+                    OnBusy::Wait if on_disk => lease.busy_timeout,
                     OnBusy::Wait => lease.ttl * NOTICED + lease.busy_timeout,
                     OnBusy::Skip | OnBusy::Fail => Duration::ZERO,
                 },

@@ -17,6 +17,10 @@ const MOST_ATTEMPTS: u32 = 4;
 /// The wait before the second start; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 
+/// A clock that is set right by more than this was wrong before, so what was seen by it is not believed. Below it, it is the new time that may be
+/// wrong, such as that of a machine whose clock runs in local time, and nothing fires twice.
+const FARTHEST_AHEAD: TimeDelta = TimeDelta::days(2);
+
 /// Days that a fire may be away from another one of the date before: clocks change, and days of a zone are not those of UTC.
 const MARGIN_DAYS: i64 = 2;
 
@@ -60,12 +64,14 @@ pub struct Look {
     pub queued: Vec<Task>,
     /// Fires that are given up.
     pub dropped: Vec<Dropped>,
+    /// The mark that was found too far in the future to be believed, and was taken back to now.
+    pub taken_back: Option<DateTime<Utc>>,
 }
 
 impl Look {
     /// True where something is to be written down.
     pub fn changed(&self) -> bool {
-        !self.queued.is_empty() || !self.dropped.is_empty()
+        !self.queued.is_empty() || !self.dropped.is_empty() || self.taken_back.is_some()
     }
 }
 
@@ -119,8 +125,14 @@ impl Agenda {
         &self.waiting
     }
 
-    /// Moves the mark to now and lines up what fired since. A clock that was set back finds nothing: the mark stays.
+    /// Moves the mark to now and lines up what fired since. A clock that was set back finds nothing: the mark stays, unless it is so far
+    /// ahead that the clock must have been wrong. Then it is taken back to now, and what is published already is not scored again.
     pub fn look(&mut self, job: &str, schedule: &Schedule, now: DateTime<Utc>) -> Look {
+        let taken_back = (self.mark - now > FARTHEST_AHEAD).then_some(self.mark);
+        if taken_back.is_some() {
+            self.mark = now;
+            self.waiting.retain(|task| task.scheduled <= now);
+        }
         let due = schedule.due(self.mark, now);
         self.mark = self.mark.max(now);
         // A wait that was set by a clock which has been set back since would not end.
@@ -131,6 +143,7 @@ impl Agenda {
         let mut look = Look {
             queued: Vec::new(),
             dropped: due.dropped,
+            taken_back,
         };
         for fire in due.run {
             if self.unfinished().any(|task| task.date == fire.date) {
@@ -146,8 +159,13 @@ impl Agenda {
             self.waiting.push(task);
             look.queued.push(task);
         }
-        while self.waiting.len() > schedule.catchup_max {
-            let task = self.waiting.remove(0);
+        // Dates that are looked at once more are no fires, and `reconcile_days` bounds them.
+        let fires = |waiting: &[Task]| waiting.iter().filter(|task| task.cause == Cause::Fire).count();
+        while fires(&self.waiting) > schedule.catchup_max {
+            let Some(oldest) = self.waiting.iter().position(|task| task.cause == Cause::Fire) else {
+                break;
+            };
+            let task = self.waiting.remove(oldest);
             look.queued.retain(|queued| queued.date != task.date);
             look.dropped.push(Dropped {
                 fire: Fire {

@@ -67,6 +67,19 @@ impl Schedule {
         }
     }
 
+    /// Whether a fire scores this date.
+    pub fn scores(&self, date: NaiveDate) -> bool {
+        let days = Days::new(self.date_offset_days.unsigned_abs().into());
+        let day = if self.date_offset_days < 0 {
+            date.checked_add_days(days)
+        } else {
+            date.checked_sub_days(days)
+        };
+        let midnight = day.and_then(|day| self.midnight(day));
+        let fire = midnight.and_then(|midnight| self.next_after(midnight - TimeDelta::seconds(1)));
+        fire.is_some_and(|fire| fire.date == date)
+    }
+
     /// The first instant of a day in the schedule's zone.
     pub fn midnight(&self, day: NaiveDate) -> Option<DateTime<Utc>> {
         let wall = day.and_hms_opt(0, 0, 0)?;

@@ -271,6 +271,26 @@ fn clock_that_is_set_back_fires_nothing_twice() {
 }
 
 #[test]
+fn mark_of_a_clock_that_was_far_ahead_silences_nothing() {
+    let mut agenda = Agenda::new(at("2026-11-20 00:00"));
+    agenda.look("job", &nightly(), at("2026-11-20 02:00"));
+    // For a moment it was the year 2030.
+    assert_eq!(agenda.look("job", &nightly(), at("2030-01-01 12:00")).queued.len(), 7);
+    let look = agenda.look("job", &nightly(), at("2026-11-20 12:00"));
+    assert_eq!(look.taken_back, Some(at("2030-01-01 12:00")));
+    assert!(look.changed(), "it is written down");
+    assert_eq!(agenda.mark(), at("2026-11-20 12:00"));
+    assert_eq!(agenda.waiting(), [], "dates of 2029 have not come yet");
+    assert_eq!(
+        agenda.next(&nightly(), at("2026-11-20 12:00")),
+        Some(at("2026-11-21 02:00"))
+    );
+    // Once, and not for a step that a clock may well take.
+    assert_eq!(agenda.look("job", &nightly(), at("2026-11-18 12:01")).taken_back, None);
+    assert_eq!(agenda.mark(), at("2026-11-20 12:00"));
+}
+
+#[test]
 fn wait_ends_also_on_a_clock_that_was_set_back() {
     let mut agenda = Agenda::new(at("2026-11-20 00:00"));
     agenda.look("job", &nightly(), at("2026-11-20 02:00"));
@@ -323,6 +343,34 @@ fn no_more_dates_wait_than_may_be_caught_up() {
     }
     assert_eq!((agenda.waiting().len(), given_up), (7, 13));
     assert_eq!(agenda.waiting()[0].date, date("2026-11-13"));
+}
+
+#[test]
+fn dates_that_are_looked_at_again_are_no_fires_that_are_given_up() {
+    let one = Schedule {
+        catchup_max: 1,
+        ..nightly()
+    };
+    let mut agenda = Agenda::new(at("2026-11-20 00:00"));
+    let task = agenda.look("job", &one, at("2026-11-20 02:00")).queued[0];
+    agenda.first(agenda.earlier(&one, &task));
+    let look = agenda.look("job", &one, at("2026-11-20 02:01"));
+    assert_eq!(look.dropped, []);
+    let waiting = |agenda: &Agenda| agenda.waiting().iter().map(|task| task.date).collect::<Vec<_>>();
+    assert_eq!(
+        waiting(&agenda),
+        ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"].map(date)
+    );
+    // The next fire takes the place of the one that still waits, and of none of them.
+    let look = agenda.look("job", &one, at("2026-11-21 02:00"));
+    assert_eq!(
+        look.dropped.iter().map(|dropped| dropped.fire.date).collect::<Vec<_>>(),
+        [date("2026-11-19")]
+    );
+    assert_eq!(
+        waiting(&agenda),
+        ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-20"].map(date)
+    );
 }
 
 #[test]

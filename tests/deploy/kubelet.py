@@ -22,8 +22,6 @@ class Job:
         self.labels = {"batch.kubernetes.io/job-name": name, "batch.kubernetes.io/controller-uid": str(uuid.uuid4())}
         self.folder, self.secret = folder, secret
         self.pods = 0
-        # A folder of programs that go before those of the machine.
-        self.programs = None
 
     def start(self, index=None, **further):
         """Starts a pod, and does not wait for it."""
@@ -33,8 +31,7 @@ class Job:
         variables = self._variables() | ({"JOB_COMPLETION_INDEX": str(index)} if index is not None else {}) | further
         # `/spool` stands in a settings file, and here it is another folder.
         variables["BATCH_INFER_SPOOL_PATH"] = str(places["/spool"])
-        programs = [str(folder) for folder in (self.programs, self._path(root)) if folder]
-        variables["PATH"] = os.pathsep.join([*programs, os.environ["PATH"]])
+        variables["PATH"] = os.pathsep.join([str(self._path(root)), os.environ["PATH"]])
         command = self.run.get("command", ["batch-infer"])
         words = [self._expanded(word, variables) for word in [*command, *self.run["args"]]]
         for mounted, place in places.items():

@@ -1,6 +1,5 @@
 """The manifests are what a cluster takes, of every version that we name, and pods are as restricted as they can be."""
 
-import datetime
 import json
 import os
 import re
@@ -11,8 +10,7 @@ import yaml
 
 import kustomize
 from shipped import (
-    CRON_JOBS, DEPLOY, JOB, OVERLAYS, by_tool, chart, container, job, job_spec, kustomized, needs, one, overlay, pod_spec, said, templates,
-    variables,
+    CRON_JOBS, DEPLOY, JOB, OVERLAYS, by_tool, chart, container, job_spec, kustomized, needs, one, overlay, pod_spec, templates, variables,
 )
 
 VERSIONS = [version for version in kubernetes_validate.utils.all_versions() if int(version.split(".")[1]) >= 31]
@@ -33,24 +31,57 @@ components:
   - {k8s}/components/monitoring
 """
 
+OWN_DAEMON = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - {k8s}/overlays/daemon
+components:
+  - {k8s}/components/monitoring
+"""
+
+WRITTEN = {"own": OWN, "own-daemon": OWN_DAEMON}
+
 # Kinds of Prometheus' operator, of which no schema is at hand.
-OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
+OF_THE_OPERATOR = {"PodMonitor", "PrometheusRule", "ServiceMonitor"}
 
-KINDS = [*OVERLAYS, "own", "chart", "chart-gpu-sharded"]
+CRON_KINDS = [*OVERLAYS, "own", "chart", "chart-gpu-sharded"]
+DAEMON_KINDS = ["daemon", "own-daemon"]
 
 
-@pytest.fixture(params=KINDS)
-def objects(request, tmp_path, built):
-    """What is applied, in each of its forms."""
-    if request.param == "own":
-        relative = os.path.relpath(DEPLOY / "k8s", tmp_path)
-        (tmp_path / "kustomization.yaml").write_text(OWN.format(k8s=relative))
-        return kustomized(tmp_path)
-    if request.param == "chart":
+def own(name, folder):
+    """An overlay of a person's own."""
+    (folder / "kustomization.yaml").write_text(WRITTEN[name].format(k8s=os.path.relpath(DEPLOY / "k8s", folder)))
+    return folder
+
+
+def rendered(name, folder, built):
+    """What is applied, in one of its forms."""
+    if name in WRITTEN:
+        return kustomized(own(name, folder))
+    if name == "chart":
         return chart(built)
-    if request.param == "chart-gpu-sharded":
+    if name == "chart-gpu-sharded":
         return chart(built, device="cuda", shards=4, pushgateway="http://pushgateway:9091")
-    return overlay(request.param)
+    return overlay(name)
+
+
+@pytest.fixture(params=CRON_KINDS)
+def objects(request, tmp_path, built):
+    """What is applied where dates are Jobs."""
+    return rendered(request.param, tmp_path, built)
+
+
+@pytest.fixture(params=DAEMON_KINDS)
+def daemon(request, tmp_path, built):
+    """What is applied where a daemon runs."""
+    return rendered(request.param, tmp_path, built)
+
+
+@pytest.fixture(params=[*CRON_KINDS, *DAEMON_KINDS])
+def applied(request, tmp_path, built):
+    """What is applied, in each of its forms."""
+    return rendered(request.param, tmp_path, built)
 
 
 def comparable(manifest):
@@ -63,28 +94,27 @@ def comparable(manifest):
     return json.dumps(plain, sort_keys=True)
 
 
-@pytest.mark.parametrize("name", [*OVERLAYS, "own"])
+@pytest.mark.parametrize("name", [*OVERLAYS, "daemon", *WRITTEN])
 def test_our_part_of_kustomize_is_like_the_whole(name, tmp_path):
     tool = needs("kubectl", "kustomize")
-    folder = DEPLOY / "k8s" / "overlays" / name
-    if name == "own":
-        folder = tmp_path
-        (folder / "kustomization.yaml").write_text(OWN.format(k8s=os.path.relpath(DEPLOY / "k8s", folder)))
+    folder = own(name, tmp_path) if name in WRITTEN else DEPLOY / "k8s" / "overlays" / name
     ours, theirs = kustomize.render(folder), by_tool(tool, folder)
     assert sorted(map(comparable, ours)) == sorted(map(comparable, theirs))
 
 
-def test_every_version_from_1_31_takes_every_object(objects):
+def test_every_version_from_1_31_takes_every_object(applied):
     assert VERSIONS[0].startswith("1.31") and len(VERSIONS) >= 7
     for version in VERSIONS:
-        for manifest in (each for each in objects if each["kind"] not in OF_THE_OPERATOR):
+        for manifest in (each for each in applied if each["kind"] not in OF_THE_OPERATOR):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_objects_are_there_once(objects):
-    named = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in objects]
+def test_objects_are_there_once(applied):
+    named = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in applied]
     assert len(named) == len(set(named))
-    assert {"CronJob", "ConfigMap", "ServiceAccount", "NetworkPolicy"} <= {kind for kind, _ in named}
+    kinds = {kind for kind, _ in named}
+    assert {"ConfigMap", "ServiceAccount", "NetworkPolicy"} <= kinds
+    assert ("CronJob" in kinds) != ("batch-infer-daemon" in [name for kind, name in named if kind == "Deployment"])
 
 
 def test_what_a_pod_refers_to_is_applied_with_it(objects):
@@ -117,17 +147,9 @@ def test_variables_in_arguments_are_known(objects):
 
 def test_what_is_missing_is_scored_from_and_to_the_same_places(objects):
     scheduled, missing = (container(objects, name) for name in CRON_JOBS)
-    assert scheduled["args"] == ["run", *missing["args"]]
-    # As the container sees it: Kubernetes makes $(...) of $$(...), and leaves alone what is no variable's name.
-    shell, flag, script, *rest = [word.replace("$$(", "$(") for word in missing["command"]]
-    shown = said(shell, flag, script.replace("exec batch-infer", "echo"), *rest, *missing["args"], env={"PATH": os.environ["PATH"]})
-    words = shown.split()
-    assert words[0] == "backfill" and words[1:-3] == missing["args"] and words[-3] == "--only=missing"
-    first, last = (datetime.date.fromisoformat(word.split("=")[1]) for word in words[-2:])
-    today = datetime.datetime.now(datetime.timezone.utc).date()
-    schedule = job()["schedule"]
-    assert schedule["timezone"] == "UTC" and last == today + datetime.timedelta(days=schedule["date_offset_days"])
-    assert (last - first).days == 2
+    # Which dates these are says the job file, whatever its zone and days.
+    assert missing["args"] == ["backfill", "--within=3d", *scheduled["args"][1:]] and scheduled["args"][0] == "run"
+    assert "command" not in missing and "command" not in scheduled
     # One pod does that, also where a date is shared by several.
     assert "completionMode" not in job_spec(objects, CRON_JOBS[1])
     for name in CRON_JOBS:
@@ -136,8 +158,8 @@ def test_what_is_missing_is_scored_from_and_to_the_same_places(objects):
         )
 
 
-def test_pods_fit_the_restricted_profile(objects):
-    for name, template in templates(objects):
+def test_pods_fit_the_restricted_profile(applied):
+    for name, template in templates(applied):
         pod = template["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod), name
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0, name
@@ -153,16 +175,16 @@ def test_pods_fit_the_restricted_profile(objects):
             assert not any("hostPort" in port for port in each.get("ports", [])), name
 
 
-def test_no_pod_gets_a_token_for_the_cluster(objects):
-    for name, template in templates(objects):
+def test_no_pod_gets_a_token_for_the_cluster(applied):
+    for name, template in templates(applied):
         assert template["spec"]["automountServiceAccountToken"] is False, name
         # A Service called batch-infer would else set variables that look like ours.
         assert template["spec"]["enableServiceLinks"] is False, name
-    assert one(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert one(applied, "ServiceAccount")["automountServiceAccountToken"] is False
 
 
-def test_only_what_serves_has_probes(objects):
-    for name, template in templates(objects):
+def test_only_what_serves_has_probes(applied):
+    for name, template in templates(applied):
         for each in template["spec"]["containers"]:
             probes = {key for key in each if key.endswith("Probe")}
             assert bool(probes) == bool(each.get("ports")), name
@@ -210,11 +232,47 @@ def test_the_operator_is_given_our_rules_and_a_scrape_of_the_gateway():
     assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
 
 
-def test_a_service_and_its_pods_have_the_same_labels(objects):
-    for service in (manifest for manifest in objects if manifest["kind"] == "Service"):
+def test_the_daemon_is_one_pod_with_what_it_needs(daemon):
+    deployment = one(daemon, "Deployment")["spec"]
+    assert deployment["replicas"] == 1 and deployment["strategy"] == {"type": "Recreate"}
+    pod = deployment["template"]["spec"]
+    (run,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in run["volumeMounts"]}
+    maps = {manifest["metadata"]["name"]: manifest["data"] for manifest in daemon if manifest["kind"] == "ConfigMap"}
+    command, jobs, config = run["args"]
+    assert command == "daemon" and set(maps[mounts[jobs]["configMap"]["name"]]) == {f"{JOB}.toml"}
+    folder, file = config.removeprefix("--config=").rsplit("/", 1)
+    assert file in maps[mounts[folder]["configMap"]["name"]]
+    claim = mounts[run["workingDir"]]["persistentVolumeClaim"]["claimName"]
+    one(daemon, "PersistentVolumeClaim", claim)
+    # It listens where probes, Service, policy and scrape look for it.
+    given = {entry["name"]: entry["value"] for entry in run["env"]}
+    (port,) = run["ports"]
+    assert given["BATCH_INFER_DAEMON_LISTEN"] == f"0.0.0.0:{port['containerPort']}"
+    for probe, path in {"startup": "/startupz", "readiness": "/readyz", "liveness": "/livez"}.items():
+        assert run[f"{probe}Probe"]["httpGet"] == {"path": path, "port": port["name"]}
+    (open_port,) = one(daemon, "NetworkPolicy", "batch-infer-daemon")["spec"]["ingress"][0]["ports"]
+    assert open_port["port"] == port["containerPort"] == one(daemon, "Service")["spec"]["ports"][0]["port"]
+    assert pod["terminationGracePeriodSeconds"] >= 60
+
+
+def test_a_daemon_is_scraped_under_the_name_that_alerts_know():
+    folder = DEPLOY / "k8s"
+    monitor = yaml.safe_load((folder / "components/monitoring/podmonitor.yaml").read_text())["spec"]
+    pod = yaml.safe_load((folder / "base/daemon/deployment.yaml").read_text())["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in pod["spec"]["containers"][0]["ports"]] and endpoint["path"] == "/metrics"
+    (name,) = endpoint["relabelings"]
+    assert name["targetLabel"] == "job" and f'up{{job="{name["replacement"]}"}}' in (DEPLOY / "prometheus" / "alerts.yml").read_text()
+
+
+def test_a_service_and_its_pods_have_the_same_labels(applied):
+    for service in (manifest for manifest in applied if manifest["kind"] == "Service"):
         selected = [
             template
-            for _, template in templates(objects)
+            for _, template in templates(applied)
             if service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
         ]
         assert len(selected) == 1

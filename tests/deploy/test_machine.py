@@ -188,7 +188,7 @@ def test_the_program_knows_every_variable_that_is_set_for_it():
 def test_the_program_has_every_command_and_flag_that_is_used():
     used = {("run", "--config"), ("run", "--job"), ("run", "--set")}
     if "daemon" in commands():
-        used |= {("daemon", "--config"), ("run", "--summary-file"), ("backfill", "--only"), ("backfill", "--from"), ("backfill", "--to"), ("backfill", "--plan")}
+        used |= {("daemon", "--config"), ("run", "--summary-file"), ("backfill", "--only"), ("backfill", "--from"), ("backfill", "--to"), ("backfill", "--plan"), ("backfill", "--within")}
     for command, flag in used:
         assert flag in program(command, "--help"), (command, flag)
 

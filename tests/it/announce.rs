@@ -48,6 +48,51 @@ fn summary_file_gets_the_report_or_the_error() {
 }
 
 #[test]
+fn command_line_that_cannot_be_read_is_told_too() {
+    for (arguments, said) in [
+        (&["--date", "2026-13-01"][..], "2026-13-01"),
+        (&["--date", "2026-11-19", "--no-such-flag"], "--no-such-flag"),
+    ] {
+        let fixture = JobFixture::new().file("log", b"").file("xcom/keep", b"");
+        let output = fixture
+            .command("run")
+            .args(arguments)
+            .args(["--summary-file=summary.json", "--format", "json"])
+            .env("BATCH_INFER_TASK_TERMINATION_LOG", "log")
+            .env("BATCH_INFER_TASK_XCOM", "xcom")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        for path in ["summary.json", "xcom/return.json"] {
+            let summary = document(&fixture, path);
+            assert_eq!(summary["exit_code"], 2, "{summary:#}");
+            assert!(summary["error"].as_str().unwrap().contains(said), "{summary:#}");
+        }
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(printed["error"].as_str().unwrap().contains(said), "{printed:#}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("exit code: 2 (command line not understood)"));
+        let message = fs::read_to_string(fixture.path("log")).unwrap();
+        assert!(message.contains(said) && message.contains("exit code: 2"), "{message}");
+    }
+    // The file of the variable, also for a backfill; and none for a command that leaves none.
+    let fixture = JobFixture::new();
+    for (command, told) in [("backfill", true), ("verify", false)] {
+        let output = fixture
+            .command(command)
+            .args(["--date", "yesterday"])
+            .env("BATCH_INFER_SUMMARY_FILE", "variable.json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(
+            fs::remove_file(fixture.path("variable.json")).is_ok(),
+            told,
+            "{command}"
+        );
+    }
+}
+
+#[test]
 fn airflow_finds_a_result_where_its_folder_is() {
     let fixture = JobFixture::new().setting("task.xcom", "xcom");
     fixture.run().expect_success();

@@ -69,6 +69,71 @@ fn plan_says_which_dates_and_scores_none() {
 }
 
 #[test]
+fn schedule_of_the_job_names_the_dates() {
+    let fixture = fixture(&[15, 16, 17, 18, 19, 20]);
+    let (code, error) = backfill(&fixture, &["--within", "3d"]);
+    assert_eq!(code, 10, "{error:#}");
+    assert!(
+        error["error"].as_str().unwrap().contains("has no [schedule]"),
+        "{error:#}"
+    );
+    // Fires on Mondays and Thursdays, for the day before.
+    let twice_a_week = [
+        "schedule.cron='0 2 * * 1,4'",
+        "schedule.date_offset_days=-1",
+        "schedule.timezone='Asia/Tokyo'",
+    ];
+    let sets: Vec<_> = twice_a_week.iter().flat_map(|set| ["--set", set]).collect();
+    let dates = |arguments: &[&str]| {
+        let (code, plan) = backfill(&fixture, &[&sets[..], arguments, &["--plan"]].concat());
+        assert_eq!(code, 0, "{plan:#}");
+        let dates = plan["dates"].as_array().unwrap().iter();
+        dates
+            .map(|date| date["date"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let range = ["--from", "2026-11-15", "--to", "2026-11-20"];
+    assert_eq!(
+        dates(&[&range[..], &["--scheduled"]].concat()),
+        ["2026-11-15", "2026-11-18"]
+    );
+    // At 01:30 on Thursday in Tokyo and one hour later.
+    for (now, back, expected) in [
+        ("2026-11-18T16:30:00Z", "3d", &["2026-11-15"][..]),
+        ("2026-11-18T17:30:00Z", "3d", &["2026-11-18"]),
+        ("2026-11-18T17:30:00Z", "5d", &["2026-11-15", "2026-11-18"]),
+        ("2026-11-18T16:30:00Z", "1h", &[]),
+    ] {
+        std::fs::write(fixture.path("clock"), format!("{now} {now} 0")).unwrap();
+        let mut command = fixture.command("backfill");
+        let command = command.args(&sets).args(["--within", back, "--format", "json"]);
+        let output = command
+            .env("BATCH_INFER_TEST_CLOCK", fixture.path("clock"))
+            .output()
+            .unwrap();
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let scored: Vec<_> = days(&summary)
+            .iter()
+            .map(|(day, ..)| format!("2026-11-{day}"))
+            .collect();
+        let count = |name: &str| usize::try_from(summary[name].as_u64().unwrap()).unwrap();
+        assert_eq!(count("published"), scored.len());
+        assert_eq!(
+            count("published") + count("left_out"),
+            expected.len(),
+            "{now} {back} {summary:#}"
+        );
+        assert!(scored.iter().all(|date| expected.contains(&date.as_str())));
+    }
+    assert_eq!(published(&fixture.path("")), 2);
+    let both = fixture
+        .command("backfill")
+        .args(["--within", "3d", "--from", "2026-11-01"])
+        .output();
+    assert_eq!(both.unwrap().status.code(), Some(2), "a range or a time, and not both");
+}
+
+#[test]
 fn dates_that_are_there_are_left_out_and_the_worst_decides() {
     let fixture = fixture(&[17, 19, 20]);
     let (code, summary) = backfill(&fixture, &["--from", "2026-11-20", "--to", "2026-11-20"]);
@@ -225,6 +290,22 @@ fn summary_for_people_is_a_table() {
 #[test]
 fn range_that_cannot_be_meant_is_refused() {
     let fixture = fixture(&[]);
-    let (code, error) = backfill(&fixture, &["--from", "2026-11-20", "--to", "2026-11-19"]);
-    assert_eq!((code, error["exit_code"].as_u64()), (2, Some(2)));
+    for (arguments, said) in [
+        (
+            &["--from", "2026-11-20", "--to", "2026-11-19"][..],
+            "is after --to 2026-11-19",
+        ),
+        (
+            &["--from", "2026-11-20", "--to", "2026-11-31"],
+            "expected a date such as 2026-11-19",
+        ),
+        (&["--from", "0026-11-20", "--to", "2026-11-30"], "more than 4000 dates"),
+        (&["--within", "3"], "expected a time such as 3d or 36h"),
+        (&["--from", "2026-11-20"], "--to"),
+        (&[], "--from"),
+    ] {
+        let (code, error) = backfill(&fixture, arguments);
+        assert_eq!((code, error["exit_code"].as_u64()), (2, Some(2)));
+        assert!(error["error"].as_str().unwrap().contains(said), "{error:#}");
+    }
 }

@@ -175,5 +175,6 @@ fn misspelt_flag_is_answered_with_the_one_meant() {
     Usage: batch-infer run --job <FILE> --date <YYYY-MM-DD>
 
     For more information, try '--help'.
+      exit code: 2 (command line not understood)
     ");
 }

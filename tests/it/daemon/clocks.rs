@@ -87,6 +87,33 @@ fn clock_that_is_set_back_runs_nothing_again_and_forward_misses_nothing() {
 }
 
 #[test]
+fn clock_that_was_years_ahead_is_told_and_silences_nothing() {
+    let watch = Watch::at("2026-11-20T01:59:58Z").job("nightly", NIGHTLY, "UTC", -1, "reconcile_days = 0");
+    let watch = watch.input("2026-11-19", "2026-11-25").started();
+    watch.until_published("nightly", 1);
+    watch.set_clock("2026-11-20T01:00:00Z", 1.0);
+    watch.until("word of the clock", |watch| {
+        watch.log().contains("the clock was set back").then_some(())
+    });
+    assert_eq!(
+        watch.of_job("nightly")["schedule"]["coming"][0]["at"],
+        "2026-11-21T02:00:00Z"
+    );
+    watch.set_clock("2030-03-01T12:00:00Z", 1.0);
+    watch.until("dates of 2030", |watch| {
+        let waiting = watch.of_job("nightly")["waiting"].as_array()?.len();
+        (waiting > 0).then_some(())
+    });
+    watch.set_clock("2026-11-20T12:00:00Z", 1.0);
+    watch.until("word of the mark", |watch| {
+        watch.log().contains("the clock was wrong then").then_some(())
+    });
+    watch.set_clock("2026-11-21T01:59:59Z", 1.0);
+    watch.until_published("nightly", 2);
+    watch.expect_published_once("nightly", &["2026-11-19", "2026-11-20"]);
+}
+
+#[test]
 fn earlier_dates_that_were_never_published_come_first() {
     let watch = Watch::at("2026-11-20T01:59:58Z").job("nightly", NIGHTLY, "UTC", -1, "");
     // The input of the 17th never came.

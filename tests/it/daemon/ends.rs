@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;
 use std::time::Duration;
 
+use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use rustix::process::{Signal, kill_process};
 
 use crate::support::{Watch, variable};
@@ -75,6 +76,30 @@ fn daemon_that_is_asked_to_stop_leaves_nothing_undone_behind() {
 }
 
 #[test]
+fn second_daemon_waits_for_the_end_of_the_first() {
+    let first = Watch::at("2026-11-20T01:59:58Z").job("nightly", "0 2 * * *", "UTC", -1, "reconcile_days = 0");
+    let mut first = first.input("2026-11-19", "2026-11-20").started();
+    let second = first.second();
+    second.until("word of the other", |watch| {
+        let who = watch.of_job("nightly")["kept_by"].as_str()?.to_owned();
+        who.contains(&first.pid().as_raw_nonzero().to_string()).then_some(())
+    });
+    assert_eq!(second.get("/readyz").0, 503);
+    assert!(second.get("/").1.contains("kept by another daemon"));
+    assert!(second.log().contains("another daemon keeps this job"));
+    first.until_published("nightly", 1);
+    assert!(second.runs("nightly").is_empty());
+    first.signal(Signal::KILL);
+    first.end();
+    second.until_ready();
+    first.set_clock("2026-11-21T01:59:59Z", 1.0);
+    second.until("the next date", |watch| {
+        (watch.runs("nightly").len() == 1).then_some(())
+    });
+    first.expect_published_once("nightly", &["2026-11-19", "2026-11-20"]);
+}
+
+#[test]
 fn systemd_is_told_when_the_daemon_is_ready_reads_again_and_stops() {
     let watch = Watch::at("2026-11-20T12:00:00Z").job("nightly", "0 2 * * *", "UTC", -1, "");
     let socket = UnixDatagram::bind(watch.path("notify")).unwrap();
@@ -108,23 +133,62 @@ fn size(watch: &Watch) -> (u64, usize) {
     (kilobytes, fs::read_dir(format!("{process}/fd")).unwrap().count())
 }
 
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    /// True once in so many throws.
+    fn one_of(&mut self, many: u64) -> bool {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.is_multiple_of(many)
+    }
+}
+
+/// Kills a run, if one is under way.
+fn kill_child(watch: &Watch) -> u32 {
+    let killed = watch.children().first().map(|child| kill_process(*child, Signal::KILL));
+    killed.is_some_and(|killed| killed.is_ok()).into()
+}
+
 #[test]
 fn daemon_stays_as_small_as_it_is_while_jobs_fire_each_minute() {
     let seconds = variable("BATCH_INFER_T10").map_or(SOAK_SECONDS, |seconds| seconds.parse().unwrap());
-    let mut watch = Watch::at("2026-11-15T00:00:00Z").input("2026-11-12", "2026-11-30");
-    for name in ["one", "two", "three"] {
+    let names = ["one", "two", "three"];
+    let first: NaiveDate = "2026-11-14".parse().unwrap();
+    // Twice as many days as go by.
+    let last = first + Days::new(seconds / 30 + 5);
+    let mut watch = Watch::at("2026-11-15T00:00:00Z").input("2026-11-14", &last.to_string());
+    for name in names {
         watch = watch.job(name, "* * * * *", "UTC", -1, "reconcile_days = 0");
     }
-    let watch = watch.variable("BATCH_INFER_DAEMON_MAX_PARALLEL_RUNS", "2").started();
-    // A minute is a second and a half.
-    watch.set_clock("2026-11-15T00:00:00Z", 40.0);
-    sleep(Duration::from_secs(seconds / 3));
+    let mut watch = watch.variable("BATCH_INFER_DAEMON_MAX_PARALLEL_RUNS", "2").started();
+    // A day is a minute.
+    watch.set_clock("2026-11-15T00:00:00Z", 1_440.0);
+    let mut dice = Dice(20_261_128);
+    let (mut runs_killed, mut daemons_killed) = (0, 0);
+    for _ in 0..seconds / 3 {
+        sleep(Duration::from_secs(1));
+        if dice.one_of(4) {
+            runs_killed += kill_child(&watch);
+        }
+        if dice.one_of(12) {
+            watch.signal(Signal::KILL);
+            watch.end();
+            daemons_killed += 1;
+            watch.start();
+        }
+    }
+    watch.until_ready();
+    // It has remembered by then as many runs as it remembers.
+    sleep(Duration::from_secs(seconds / 9));
     let (before, files_before) = size(&watch);
-    for second in 0..seconds * 2 / 3 {
+    for second in 0..seconds * 5 / 9 {
         sleep(Duration::from_secs(1));
         watch.get(if second % 2 == 0 { "/metrics" } else { "/" });
-        if let Some(child) = watch.children().first().filter(|_| second % 5 == 4) {
-            let _ = kill_process(*child, Signal::KILL);
+        if dice.one_of(4) {
+            runs_killed += kill_child(&watch);
         }
     }
     let (after, files_after) = size(&watch);
@@ -134,10 +198,19 @@ fn daemon_stays_as_small_as_it_is_while_jobs_fire_each_minute() {
         files_after <= files_before + 8,
         "{files_before} files became {files_after}"
     );
-    println!("T10: {seconds} s, {before} kB and {files_before} files became {after} kB and {files_after} files");
-    watch.set_clock("2026-11-15T12:00:30Z", 1.0);
-    for name in ["one", "two", "three"] {
-        watch.until_published(name, 1);
-        watch.expect_published_once(name, &["2026-11-14"]);
+    let now: DateTime<Utc> = watch.status()["now"].as_str().unwrap().parse().unwrap();
+    watch.set_clock(&now.to_rfc3339_opts(SecondsFormat::Secs, true), 1.0);
+    let dates = first.iter_days().take_while(|date| *date < now.date_naive());
+    let dates: Vec<_> = dates.map(|date| date.to_string()).collect();
+    let dates: Vec<_> = dates.iter().map(String::as_str).collect();
+    for name in names {
+        watch.until_published(name, dates.len());
+        watch.expect_published_once(name, &dates);
     }
+    println!(
+        "T10: {seconds} s, {} dates of each of {} jobs, each published once; {daemons_killed} daemons and {runs_killed} runs killed; \
+         {before} kB and {files_before} files became {after} kB and {files_after} files",
+        dates.len(),
+        names.len()
+    );
 }

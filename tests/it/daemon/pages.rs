@@ -74,6 +74,19 @@ fn status_is_a_document_for_machines() {
 }
 
 #[test]
+fn what_was_scored_stays_while_later_runs_find_their_date_published() {
+    let watch = Watch::at("2026-11-20T01:59:57Z").job("often", "* * * * *", "UTC", -1, "reconcile_days = 0");
+    let watch = watch.input("2026-11-19", "2026-11-19").started();
+    watch.until_published("often", 1);
+    let read = "batch_infer_rows{job_name=\"often\",model=\"fraud-detector\",result=\"read\"} 10";
+    assert!(watch.get("/metrics").1.contains(read), "{}", watch.get("/metrics").1);
+    watch.set_clock("2026-11-20T02:00:59Z", 1.0);
+    watch.until("second run", |watch| (watch.runs("often").len() >= 2).then_some(()));
+    assert_eq!(watch.of_job("often")["runs"][0]["outcome"], "already_published");
+    assert!(watch.get("/metrics").1.contains(read), "{}", watch.get("/metrics").1);
+}
+
+#[test]
 fn metrics_are_well_formed_and_say_how_each_job_went() {
     let watch = published();
     let (code, text) = watch.get("/metrics");

@@ -59,6 +59,18 @@ fn files_are_read_again_on_sighup_while_runs_go_on() {
 }
 
 #[test]
+fn runs_need_no_folder_for_temporary_files() {
+    let watch = Watch::at("2026-11-20T01:59:58Z").job("first", "0 2 * * *", "UTC", -1, "reconcile_days = 0");
+    let nowhere = watch.path("nowhere").to_str().unwrap().to_owned();
+    let watch = watch.variable("TMPDIR", &nowhere).input("2026-11-19", "2026-11-19");
+    let watch = watch.started();
+    // What is in the folder now is in nobody's hands before it is read again.
+    fs::write(watch.path("jobs/first.toml"), "half a fi").unwrap();
+    watch.until_published("first", 1);
+    watch.expect_published_once("first", &["2026-11-19"]);
+}
+
+#[test]
 fn daemon_does_not_begin_with_files_that_cannot_be_used() {
     for (files, text) in [
         (&[][..], "there is no job file"),

@@ -64,6 +64,43 @@ fn publications_are_listed_newest_first_and_the_current_one_is_marked() {
 }
 
 #[test]
+fn dates_that_were_begun_and_not_published_are_named() {
+    let fixture = published();
+    assert_eq!(ask(&fixture, "runs list", &[]).1["unfinished"], serde_json::json!([]));
+    // Done again, it is published already and leaves nothing open.
+    fixture.run().expect_success();
+    assert_eq!(ask(&fixture, "runs list", &[]).1["unfinished"], serde_json::json!([]));
+    fs::create_dir_all(fixture.path("features/date=2026-11-18")).unwrap();
+    Features::new()
+        .rows(10)
+        .write(&fixture.path("features/date=2026-11-18"));
+    let kill = |date: &str, arguments: &[&str]| {
+        let mut command = fixture.command("run");
+        let killed = command.args(["--date", date]).args(arguments);
+        let killed = killed.env("FAILPOINTS", "log.create.after=2*return(kill)").output();
+        assert_eq!(killed.unwrap().status.code(), None, "it was killed");
+    };
+    kill("2026-11-18", &[]);
+    kill(DATE, &["--force"]);
+    let (_, found) = ask(&fixture, "runs list", &[]);
+    assert_eq!(found["unfinished"], serde_json::json!([DATE, "2026-11-18"]));
+    let text = said(&fixture, "runs list", &[]);
+    assert!(
+        text.contains("begun and not published by its last run: 2026-11-19, 2026-11-18; `runs show`"),
+        "{text}"
+    );
+    let only = ["--date", "2026-11-18"];
+    assert_eq!(
+        said(&fixture, "runs list", &only).lines().next(),
+        Some("fraud-detector: nothing is published")
+    );
+    assert_eq!(
+        ask(&fixture, "runs list", &only).1["unfinished"],
+        serde_json::json!(["2026-11-18"])
+    );
+}
+
+#[test]
 fn list_is_cut_by_number_and_by_date() {
     let fixture = published().placed("features/date=2026-11-18", Features::new().rows(10));
     fs::create_dir_all(fixture.path("features/date=2026-11-18")).unwrap();

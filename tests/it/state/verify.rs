@@ -46,15 +46,21 @@ fn published_date_is_sound() {
 }
 
 #[test]
-fn date_without_anything_is_sound_and_not_published() {
+fn date_without_anything_is_said_not_to_be_published() {
     let fixture = JobFixture::new();
     for arguments in [&[][..], &["--repair"]] {
         let (code, found) = verify(&fixture, arguments);
         assert_eq!(
             (code, &found["published"], &found["sound"]),
-            (0, &false.into(), &true.into())
+            (33, &false.into(), &true.into())
         );
     }
+    let output = fixture.command("verify").args(["--date", DATE]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("nothing is published in") && text.contains("exit code: 33 (nothing is published for this date)"),
+        "{text}"
+    );
     assert!(!fixture.path("predictions").exists());
 }
 

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A daemon and its folder.
 pub(crate) struct Watch {
-    home: TempDir,
+    home: Arc<TempDir>,
     address: String,
     /// When the clock begins to run.
     begin: String,
@@ -33,14 +34,10 @@ pub(crate) struct Watch {
 impl Watch {
     /// A folder without jobs, at a time. The clock stands still until the daemon has begun to watch it.
     pub(crate) fn at(time: &str) -> Self {
-        let home = TempDir::with_prefix("batch-infer-daemon-").unwrap();
+        let home = Arc::new(TempDir::with_prefix("batch-infer-daemon-").unwrap());
         Models::copied("sample_data/models", "fraud-detector", home.path().join("models"));
         fs::create_dir(home.path().join("jobs")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
+        let address = free_address();
         let watch = Self {
             home,
             address,
@@ -125,6 +122,19 @@ impl Watch {
         self.until_ready();
         self.set_clock(&self.begin, 1.0);
         self
+    }
+
+    /// One more daemon over the same folder, with the same clock.
+    pub(crate) fn second(&self) -> Self {
+        let mut second = Self {
+            home: Arc::clone(&self.home),
+            address: free_address(),
+            begin: self.begin.clone(),
+            variables: self.variables.clone(),
+            child: None,
+        };
+        second.start();
+        second
     }
 
     pub(crate) fn until_ready(&self) {
@@ -282,6 +292,12 @@ impl Watch {
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// An address of this machine at which nobody listens.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 impl Drop for Watch {
