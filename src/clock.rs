@@ -2,8 +2,6 @@
 //!
 //! Everything that needs a time, or time to pass, takes a [`Clock`], so that a test owns it.
 
-#[cfg(test)]
-mod hand;
 #[cfg(feature = "failpoints")]
 mod steered;
 
@@ -12,8 +10,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{BoxFuture, FutureExt, ready};
 
-#[cfg(test)]
-pub(crate) use hand::HandClock;
 #[cfg(feature = "failpoints")]
 pub use steered::SteeredClock;
 
@@ -132,3 +128,8 @@ impl<'a> Stopwatch<'a> {
 pub fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time - TimeDelta::nanoseconds(i64::from(time.timestamp_subsec_nanos() % 1_000))
 }
+
+#[cfg(test)]
+mod hand;
+#[cfg(test)]
+pub(crate) use hand::HandClock;
