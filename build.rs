@@ -1,14 +1,15 @@
 //! Tells the linker where the binary and the tests will find libtorch when they start.
 //!
-//! Takes the folder that torch-sys linked against and gives two entries of the library search path. It fetches nothing:
-//! that is `make libtorch`. It links nothing either: torch-sys does, and of its libraries the linker keeps only those
-//! that are called, `libtorch_cpu.so` and `libc10.so`. CUDA is loaded at run time.
+//! Takes the folder that torch-sys linked against, gives two entries of the library search path, and compiles the few
+//! lines of C++ that the bindings lack. It fetches nothing: that is `make libtorch`. It links no library either:
+//! torch-sys does, and of its libraries the linker keeps only those that are called, `libtorch_cpu.so` and `libc10.so`.
+//! CUDA is loaded at run time.
 #![expect(
     clippy::disallowed_methods,
     reason = "cargo tells a build script what it knows through the environment"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a package may put the fetched folder: `bin/batch-infer` beside `lib/libtorch/torch/lib`.
 ///
@@ -23,9 +24,27 @@ fn main() {
             // machine there is no packaged place beside `target/debug`.
             println!("cargo::rustc-link-arg=-Wl,-rpath,{PACKAGED}");
             println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
+            compile(&folder);
         }
         Err(problem) => println!("cargo::error={problem}"),
     }
+}
+
+/// Compiles `freeze.cpp` against the headers beside the libraries. Optimised always: it runs once, and compiles no slower.
+fn compile(libraries: &Path) {
+    println!("cargo::rerun-if-changed=src/infer/freeze.cpp");
+    let headers = libraries.with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(1)
+        .debug(false)
+        .flag("-isystem")
+        .flag(&headers)
+        .flag("-isystem")
+        .flag(headers.join("torch/csrc/api/include"))
+        .file("src/infer/freeze.cpp")
+        .compile("batch_infer_freeze");
 }
 
 /// The folder of libtorch's shared libraries.

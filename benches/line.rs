@@ -11,7 +11,7 @@ use batch_infer::clock::SystemClock;
 use batch_infer::digest::sha256;
 use batch_infer::document::Document;
 use batch_infer::events::Silent;
-use batch_infer::infer::BATCH_ROWS;
+use batch_infer::infer::USUAL_BATCH;
 use batch_infer::infer::device::Device;
 use batch_infer::machine::Machine;
 use batch_infer::output::OutputSchema;
@@ -19,11 +19,11 @@ use batch_infer::publish::{Spool, SpoolFolder, Stamp};
 use batch_infer::read::{self, Tolerance};
 use batch_infer::records::{FORM, PlanModel, PlanRecord};
 use batch_infer::run::{self, Ready, Surroundings};
-use batch_infer::score::{Batches, Evidence, Pass, forward};
+use batch_infer::score::{Batches, Evidence, Pass, Tuner, forward};
 use batch_infer::settings;
 use batch_infer::shutdown::Shutdown;
 use batch_infer::validate::{self, Job};
-use batch_infer::write;
+use batch_infer::write::{self, PartEncoder};
 use bytes::Bytes;
 use chrono::NaiveDate;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -94,21 +94,25 @@ fn stages(criterion: &mut Criterion) {
     let prepared = preprocessor.prepare(&derived).expect("the columns fit");
     let clock = SystemClock;
     let evidence = Evidence::default();
+    let tuner = Tuner::fixed(USUAL_BATCH);
+    let encoder = PartEncoder::new(&schema).expect("the output has a form in Parquet");
     let pass = Pass {
         model: &model,
         preprocessor,
-        batch_rows: BATCH_ROWS,
+        tuner: &tuner,
         by: Batches::InOrder,
         evidence: &evidence,
         tolerated: 0,
         clock: &clock,
     };
     let predictions = forward(&prepared, pass).expect("the model runs").predictions;
-    let encoded = || {
+    let encode = || {
         let rows = write::batch(&schema, contract, &batch.columns, &predictions).expect("the columns are there");
-        write::encode(&rows).expect("the columns can be written")
+        encoder
+            .encode(&rows, &batch.encoded)
+            .expect("the columns can be written")
     };
-    let bytes = encoded();
+    let bytes = encode();
 
     let mut group = criterion.benchmark_group("line");
     group.throughput(Throughput::Elements(chunk.rows as u64));
@@ -128,7 +132,9 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("fill", |bench| {
         let mut tensors = Vec::new();
         bench.iter(|| {
-            for rows in prepared.batches(BATCH_ROWS) {
+            for rows in std::iter::successors(prepared.batch(0, USUAL_BATCH), |rows| {
+                prepared.batch(rows.end, USUAL_BATCH)
+            }) {
                 prepared.fill(contract, &rows, &mut tensors);
                 black_box(&tensors);
             }
@@ -138,7 +144,7 @@ fn stages(criterion: &mut Criterion) {
         bench.iter(|| forward(black_box(&prepared), pass));
     });
     group.bench_function("encode", |bench| {
-        bench.iter(encoded);
+        bench.iter(encode);
     });
     group.finish();
     assembly(criterion, &job, &ready, &schema, bytes.into());

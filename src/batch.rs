@@ -3,6 +3,8 @@
 //! `FeatureBatch` (read) becomes `InputTensor`s (preprocess), then `Predictions` (infer), then a `Part` (write). No stage asks an
 //! earlier one for anything: keys and positions travel along.
 
+mod encoded;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -12,6 +14,8 @@ use arrow::buffer::MutableBuffer;
 use arrow::compute::CastOptions;
 use arrow::util::display::FormatOptions;
 use bytes::Bytes;
+
+pub use encoded::{EncodedColumn, EncodedPage};
 
 use crate::clock::Elapsed;
 use crate::contract::TensorType;
@@ -46,6 +50,8 @@ pub struct FeatureBatch {
     pub origins: Vec<Origin>,
     /// Rows that could not be decoded and are nulls here, in order.
     pub lost: Vec<Lost>,
+    /// Carried columns, by name, that can be copied to the output where all rows of the chunk are written.
+    pub encoded: BTreeMap<String, EncodedColumn>,
 }
 
 /// Rows of a batch that could not be decoded.
@@ -93,6 +99,15 @@ impl FeatureBatch {
         }
         ("", row as u64)
     }
+}
+
+/// How many rows make a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSize {
+    /// At most so many rows.
+    pub rows: usize,
+    /// Of documents, as many as have so many tokens, padding counted in.
+    pub tokens: Option<usize>,
 }
 
 /// One tensor for the model, in plain memory.
@@ -228,9 +243,7 @@ pub struct StageTimes {
 impl StageTimes {
     /// Adds to one stage.
     pub fn add(&mut self, stage: Stage, time: Elapsed) {
-        let sum = &mut self.times[stage as usize];
-        sum.wall += time.wall;
-        sum.cpu += time.cpu;
+        self.times[stage as usize] += time;
     }
 
     /// Adds all stages of another.

@@ -98,6 +98,13 @@ pub struct Elapsed {
     pub cpu: Duration,
 }
 
+impl std::ops::AddAssign for Elapsed {
+    fn add_assign(&mut self, other: Self) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+    }
+}
+
 /// Measures a stage on the calling thread.
 pub struct Stopwatch<'a> {
     clock: &'a dyn Clock,
@@ -131,5 +138,6 @@ pub fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod hand;
+
 #[cfg(test)]
 pub(crate) use hand::HandClock;

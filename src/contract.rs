@@ -166,6 +166,15 @@ impl Contract {
         input.shape.len() == 2 && input.columns.len() > 1 && input.columns.iter().all(scalar)
     }
 
+    /// Bytes of a row in all tensors; a text counts as one token.
+    pub fn row_bytes(&self) -> usize {
+        let width = |column: &String| self.feature(column).map_or(1, Feature::width);
+        let inputs = self.inputs.iter();
+        inputs
+            .map(|input| input.columns.iter().map(width).sum::<usize>() * input.dtype.host().bytes())
+            .sum()
+    }
+
     /// True when a feature is text, whose rows cost far more than numbers.
     pub fn has_text(&self) -> bool {
         self.features.iter().any(|feature| matches!(feature, Feature::Text(_)))

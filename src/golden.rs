@@ -2,6 +2,8 @@
 //!
 //! Scores the rows as a run would and compares. It is the test that the contract says what the training pipeline did.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type};
@@ -16,9 +18,9 @@ use crate::clock::SystemClock;
 use crate::contract::{Contract, Output};
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
-use crate::infer::{BATCH_ROWS, Model};
+use crate::infer::{Model, USUAL_BATCH};
 use crate::preprocess::Preprocessor;
-use crate::score::{Batches, Evidence, Forwarded, Pass, forward};
+use crate::score::{Batches, Evidence, Forwarded, Pass, Tuner, forward};
 
 /// Differences up to this are rounding: other orders of summation, other instruction sets.
 pub const TOLERANCE: f64 = 1e-4;
@@ -43,13 +45,14 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         columns: columns.clone(),
         origins: Vec::new(),
         lost: Vec::new(),
+        encoded: BTreeMap::new(),
     };
     let batch = preprocessor.derive(batch)?;
     let prepared = preprocessor.prepare(&batch)?;
     let pass = Pass {
         model,
         preprocessor,
-        batch_rows: BATCH_ROWS,
+        tuner: &Tuner::fixed(USUAL_BATCH),
         by: Batches::InOrder,
         evidence: &Evidence::default(),
         tolerated: 0,

@@ -4,6 +4,7 @@
 //! rows make a batch, and on which thread it runs, is decided in `score`.
 
 pub mod device;
+mod freeze;
 mod probe;
 mod torch;
 mod watch;
@@ -14,20 +15,26 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub use probe::{ProbeError, probe};
+pub use probe::{ProbeError, freeze as freeze_model, probe};
 pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
-use crate::batch::InputTensor;
+use crate::batch::{BatchSize, InputTensor};
 use crate::contract::{Contract, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
-/// Rows of a batch unless the settings say otherwise: small enough that activations stay in a core's cache.
-pub const BATCH_ROWS: usize = 1_024;
+/// A batch on CPU where nothing was measured: small enough that activations stay in a core's cache.
+pub const USUAL_BATCH: BatchSize = BatchSize {
+    rows: 1_024,
+    tokens: Some(512),
+};
 
-/// Rows of a batch on CUDA, where a small batch leaves the device idle.
-pub const CUDA_BATCH_ROWS: usize = 16_384;
+/// A batch on CUDA where nothing was measured: a small one leaves the device idle.
+pub const USUAL_CUDA_BATCH: BatchSize = BatchSize {
+    rows: 16_384,
+    tokens: Some(32_768),
+};
 
 /// Computes results from tensors.
 pub trait Model: Send + Sync {
@@ -121,6 +128,16 @@ pub enum ModelError {
         /// What libtorch says.
         reason: String,
     },
+    /// The accelerator has too little memory for so many rows at a time.
+    #[error("get memory for {rows} rows on the device `{device}`: {reason}")]
+    DeviceMemory {
+        /// The device.
+        device: String,
+        /// Rows of the batch.
+        rows: usize,
+        /// What libtorch says.
+        reason: String,
+    },
     /// The machine has too little memory, whatever the model and its rows are.
     #[error("get memory for the model on this machine: {reason}")]
     HostMemory {
@@ -138,6 +155,11 @@ impl ModelError {
         matches!(self, Self::Forward { .. })
     }
 
+    /// Whether fewer rows at a time may do.
+    pub fn is_device_memory(&self) -> bool {
+        matches!(self, Self::DeviceMemory { .. })
+    }
+
     /// What libtorch says, without what was being done.
     pub fn reason(&self) -> String {
         match self {
@@ -145,6 +167,7 @@ impl ModelError {
             | Self::Forward { reason, .. }
             | Self::Always { reason, .. }
             | Self::Device { reason, .. }
+            | Self::DeviceMemory { reason, .. }
             | Self::HostMemory { reason } => reason.clone(),
             Self::Output { .. } | Self::Values { .. } | Self::Join(_) => self.to_string(),
         }
@@ -159,7 +182,7 @@ impl Seam for ModelError {
             | Self::Always { .. }
             | Self::Output { .. }
             | Self::Values { .. } => ExitCode::Model,
-            Self::Device { .. } => ExitCode::Device,
+            Self::Device { .. } | Self::DeviceMemory { .. } => ExitCode::Device,
             Self::HostMemory { .. } => ExitCode::HostMemory,
             Self::Join(_) => ExitCode::Internal,
         }
@@ -180,6 +203,9 @@ impl Seam for ModelError {
             Self::Output { .. } | Self::Values { .. } => {
                 Some("compare the contract's `outputs` with what forward() returns".to_owned())
             }
+            Self::DeviceMemory { .. } => Some(
+                "a single row is more than the device has left: end what else runs there, or use a device with more memory".to_owned(),
+            ),
             Self::Device { .. } | Self::Join(_) => None,
         }
     }

@@ -11,11 +11,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;
@@ -54,6 +55,8 @@ impl Lineage {
 pub struct OutputSchema {
     logical: SchemaRef,
     part: SchemaRef,
+    scored: SchemaRef,
+    constants: SchemaRef,
     carried: Vec<FieldRef>,
     lineage: Vec<Lineage>,
 }
@@ -87,7 +90,10 @@ impl OutputSchema {
                 .map(|lineage| Arc::new(Field::new(lineage.name(), lineage_type(lineage), false))),
         );
         unique(&part)?;
+        let (scored, constants) = part.split_at(part.len() - lineage.len());
         Ok(Self {
+            scored: Arc::new(Schema::new(scored.to_vec())),
+            constants: Arc::new(Schema::new(constants.to_vec())),
             logical: Arc::new(Schema::new(part.iter().map(plain).collect::<Vec<_>>())),
             part: Arc::new(Schema::new(part)),
             carried,
@@ -103,6 +109,40 @@ impl OutputSchema {
     /// The columns as parts are made of them: constants are dictionaries there.
     pub fn part(&self) -> &SchemaRef {
         &self.part
+    }
+
+    /// The columns of parts that differ from row to row.
+    pub fn scored(&self) -> &SchemaRef {
+        &self.scored
+    }
+
+    /// The columns of parts that are the same in each row.
+    pub fn constants(&self) -> &SchemaRef {
+        &self.constants
+    }
+
+    /// How the columns of parts are encoded. Numbers that hardly ever repeat are not worth a dictionary, which is looked up for each of
+    /// them; keys and times grow by small steps.
+    pub fn properties(&self) -> WriterPropertiesBuilder {
+        let carried = self.carried.len();
+        let fields = self.scored.fields().iter().enumerate();
+        fields.fold(properties(), |properties, (position, field)| {
+            let column = ColumnPath::from(field.name().as_str());
+            match field.data_type() {
+                DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+                    properties.set_column_dictionary_enabled(column, false)
+                }
+                DataType::FixedSizeList(..) if position >= carried => {
+                    let elements = ["list", "element"].map(str::to_owned);
+                    let path = ColumnPath::new([vec![field.name().clone()], elements.to_vec()].concat());
+                    properties.set_column_dictionary_enabled(path, false)
+                }
+                DataType::Int64 | DataType::Timestamp(..) if position < carried => properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+                _ => properties,
+            }
+        })
     }
 
     /// Keys and passthrough columns.

@@ -26,7 +26,7 @@ use crate::error::{Error, Seam};
 use crate::events::{Event, Monitor};
 use crate::exit::ExitCode;
 use crate::guard::message;
-use crate::infer::Watch;
+use crate::infer::{self, Watch};
 use crate::read::{self, ReadError};
 use crate::score::{Attempt, Fetched, Scorer};
 use crate::shutdown::Shutdown;
@@ -51,6 +51,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Chunks scored at a time: the threads of the pool.
     pub threads: usize,
+    /// Threads of one forward pass.
+    pub intra_op: usize,
     /// Bytes of chunks on the line.
     pub memory: u64,
 }
@@ -87,7 +89,7 @@ pub fn run(
     let watch = Arc::clone(&work.watch);
     let feeder = Arc::new(Feeder {
         room: Room::new(limits),
-        pool: pool(limits.threads)?,
+        pool: pool(limits)?,
         stop: AtomicBool::new(false),
         in_hand: AtomicUsize::new(0),
         runtime: runtime.clone(),
@@ -105,10 +107,13 @@ pub fn run(
     collected
 }
 
-fn pool(threads: usize) -> Result<ThreadPool, LineError> {
+fn pool(limits: Limits) -> Result<ThreadPool, LineError> {
+    let Limits { threads, intra_op, .. } = limits;
     let builder = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .stack_size(STACK_BYTES)
+        // What libtorch calls counts threads of its own for each thread that calls it.
+        .start_handler(move |_| infer::set_intra_op_threads(intra_op))
         .thread_name(|thread| format!("score-{thread}"));
     builder.build().map_err(|error| LineError::Threads {
         threads,

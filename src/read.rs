@@ -4,11 +4,13 @@
 //! in memory.
 
 mod bound;
+mod encoded;
 mod error;
 mod inside;
 mod page;
 mod span;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use parquet::errors::ParquetError;
 
 pub use error::{Fault, ReadError};
 
+use self::page::Held;
 use crate::batch::{ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST};
 use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span};
@@ -130,10 +133,15 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
     let mut origins = Vec::with_capacity(fetched.spans.len());
     let mut lost: Vec<Lost> = Vec::new();
     let (mut taken, mut first) = (0, 0);
+    let mut encoded = BTreeMap::new();
+    let is_one = fetched.spans.len() == 1;
     for SpanBytes { span, ranges, bytes } in fetched.spans {
         let file = &plan.files[span.file];
         let rows = span.rows.len();
         let left = limit.saturating_sub(taken);
+        if is_one {
+            encoded = encoded::columns(plan, file, &span, &Held::new(&ranges, &bytes));
+        }
         match decode_span(plan, &span, ranges, bytes, left) {
             Ok(spanned) => {
                 taken += spanned
@@ -170,6 +178,7 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
         columns: joined(&batches)?,
         origins,
         lost,
+        encoded,
     })
 }
 

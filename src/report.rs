@@ -18,7 +18,7 @@ use crate::infer::device::Device;
 use crate::machine::Machine;
 use crate::pipeline::Limits;
 use crate::publish::Published;
-use crate::score::Scorer;
+use crate::score::{Measured, Scorer};
 use crate::spec::Reason;
 use crate::storage::{self, Counts};
 use crate::validate::Job;
@@ -122,8 +122,12 @@ pub struct LineFacts {
     pub chunks: usize,
     /// Chunks that an earlier process had finished.
     pub resumed_chunks: usize,
-    /// Rows of a batch.
+    /// Rows of a batch, at most.
     pub batch_rows: usize,
+    /// Tokens of a batch, where there are documents.
+    pub batch_tokens: Option<usize>,
+    /// What batches of several sizes took, where they were tried.
+    pub tuning: Vec<Measured>,
     /// Chunks scored at a time.
     pub threads: usize,
     /// Threads of one operator.
@@ -157,8 +161,6 @@ pub struct Made<'a> {
     pub device: Device,
     /// How much of the machine was used.
     pub limits: Limits,
-    /// Threads of one operator.
-    pub intra_op_threads: usize,
     /// Chunks that an earlier process had finished.
     pub resumed_chunks: usize,
     /// What readers see.
@@ -184,6 +186,7 @@ impl RunReport {
             ..
         } = made;
         let contract = scorer.preprocessor.contract();
+        let batch = scorer.tuner.chosen();
         let seconds = clock.monotonic().saturating_sub(tally.monotonic).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no more digits than a float has")]
         let rows_per_second = tally.rows_in as f64 / seconds.max(f64::EPSILON);
@@ -220,9 +223,11 @@ impl RunReport {
                 device: made.device.to_string(),
                 chunks: scorer.plan.chunks.len(),
                 resumed_chunks: made.resumed_chunks,
-                batch_rows: scorer.batch_rows,
+                batch_rows: batch.rows,
+                batch_tokens: batch.tokens.filter(|_| contract.has_text()),
+                tuning: scorer.tuner.measured(),
                 threads: made.limits.threads,
-                intra_op_threads: made.intra_op_threads,
+                intra_op_threads: made.limits.intra_op,
                 memory_bytes: made.limits.memory,
             },
             stages: stages.collect(),

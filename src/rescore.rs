@@ -102,6 +102,7 @@ impl Rescore {
             columns: take_record_batch(&batch.columns, &UInt32Array::from_iter_values(indices))?,
             origins: origins.collect(),
             lost: lost.collect(),
+            encoded: BTreeMap::new(),
         })
     }
 

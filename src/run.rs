@@ -17,6 +17,7 @@ mod record;
 mod rescore;
 mod shard;
 mod stop;
+mod tuning;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;

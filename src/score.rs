@@ -5,6 +5,7 @@
 mod error;
 mod forward;
 mod isolate;
+mod tuner;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use arrow::error::ArrowError;
 pub use error::ScoreError;
 pub use forward::{Batches, Forwarded, Pass, forward};
 pub use isolate::Evidence;
+pub use tuner::{Measure, Measured, Tuner};
 
 use crate::batch::{BadRow, FeatureBatch, Part, Predictions, RowsByChunk, Stage, StageTimes};
 use crate::clock::{Clock, Elapsed, Stopwatch};
@@ -30,7 +32,7 @@ use crate::rejects;
 use crate::rescore::{Rescore, RescoreError};
 use crate::spec::{Action, OnCorruptFile, Reason};
 use crate::validate::Job;
-use crate::write;
+use crate::write::{self, PartEncoder};
 
 /// Everything that scoring a chunk needs, shared by all threads.
 pub struct Scorer {
@@ -44,8 +46,10 @@ pub struct Scorer {
     pub model: Box<dyn Model>,
     /// The columns of the output.
     pub schema: OutputSchema,
-    /// Rows of a batch.
-    pub batch_rows: usize,
+    /// Encodes parts of them.
+    pub encoder: PartEncoder,
+    /// How many rows make a batch.
+    pub tuner: Tuner,
     /// Who runs the batches of a chunk.
     pub batches: Batches,
     /// Rows whose key stands in an earlier row, by chunk.
@@ -144,12 +148,16 @@ impl Scorer {
         let predictions = self.sound(&whole, &mut screened, forwarded)?;
         let Screened { batch, bad } = screened;
         let mut rows = write::batch(&self.schema, contract, &batch.columns, &predictions)?;
-        if let Some((rescore, published)) = self.rescore.as_ref().zip(published) {
-            rows = rescore
-                .merge(chunk, self.schema.logical(), &published, &rows, &bad)
-                .map_err(RescoreError::Merge)?;
-        }
-        let bytes = write::encode(&rows)?;
+        let bytes = match self.rescore.as_ref().zip(published) {
+            Some((rescore, published)) => {
+                let scored = write::whole(&self.schema, &rows)?;
+                rows = rescore
+                    .merge(chunk, self.schema.logical(), &published, &scored, &bad)
+                    .map_err(RescoreError::Merge)?;
+                write::encode(&rows)?
+            }
+            None => self.encoder.encode(&rows, &batch.encoded)?,
+        };
         let features = if self.job.rows.include_values {
             self.plan.columns.read.as_slice()
         } else {
@@ -190,7 +198,7 @@ impl Scorer {
         Pass {
             model: self.model.as_ref(),
             preprocessor: &self.preprocessor,
-            batch_rows: self.batch_rows,
+            tuner: &self.tuner,
             by: self.batches,
             evidence: &self.evidence,
             tolerated: match self.job.rows.on.model_error {

@@ -23,7 +23,7 @@ use crate::schema;
 pub use shown::{Setting, Shown};
 pub use spec::{
     AUTO, CHOSEN, CredentialSource, DeviceSpec, FormatSpec, INTERVAL, InferSpec, LOG_LEVEL, LineSpec, LogSpec, OnBusy,
-    ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings,
+    ProgressSpec, SettingsSpec, SpoolSettings, StorageSettings, ThreadSettings, Tune,
 };
 
 /// What the names of our variables start with.
@@ -108,6 +108,8 @@ pub struct DeviceSettings {
 pub struct InferSettings {
     /// Time after which a forward pass ends the run; `None`: never.
     pub batch_timeout: Option<Duration>,
+    /// Whether a frozen copy of the model is run.
+    pub freeze: bool,
 }
 
 /// How much is in work at once.
@@ -117,6 +119,8 @@ pub struct LineSettings {
     pub chunk_rows: usize,
     /// Rows of one forward pass; 0: chosen when it runs.
     pub batch_rows: usize,
+    /// Whether the size of batches is measured.
+    pub tune: Tune,
     /// Bytes for data in work; `None`: a share of the memory limit.
     pub memory: Option<u64>,
     /// Bytes that a chunk may take once decoded; `None`: as many as are usual and in the memory for data.

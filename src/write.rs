@@ -3,6 +3,8 @@
 //! Takes the carried columns and the predictions, gives bytes. Where they go is not its concern: parts become one file in `publish`.
 
 mod decision;
+mod part;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -16,20 +18,29 @@ use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
+pub use part::PartEncoder;
+
 use crate::batch::Predictions;
 use crate::contract::{Contract, Output, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::output::{self, Lineage, OutputSchema, is_scalar};
 
-/// Encodes the rows of one chunk.
+/// Encodes rows that have all columns of the output.
 pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(output::properties().build()))?;
     writer.write(batch)?;
     Ok(writer.into_inner()?)
 }
 
-/// The rows of one chunk as they will be written.
+/// The rows of one chunk as they will be written, with all columns.
+pub fn whole(schema: &OutputSchema, scored: &RecordBatch) -> Result<RecordBatch, WriteError> {
+    let mut columns = scored.columns().to_vec();
+    columns.extend(schema.lineage().iter().map(|value| lineage(value, scored.num_rows())));
+    Ok(RecordBatch::try_new(Arc::clone(schema.part()), columns)?)
+}
+
+/// What is new in each row of a chunk: all columns but those of lineage.
 pub fn batch(
     schema: &OutputSchema,
     contract: &Contract,
@@ -58,16 +69,15 @@ pub fn batch(
             columns.push(decision::column(verdict, &predictions.outputs[source], rows)?);
         }
     }
-    for lineage in schema.lineage() {
-        columns.push(match lineage {
-            Lineage::Text(_, value) => constant_text(value, rows),
-            Lineage::Time(_, micros) => {
-                let times = TimestampMicrosecondArray::from_value(*micros, rows).with_timezone("UTC");
-                Arc::new(times)
-            }
-        });
+    Ok(RecordBatch::try_new(Arc::clone(schema.scored()), columns)?)
+}
+
+/// A column of lineage: one value for all rows.
+fn lineage(value: &Lineage, rows: usize) -> ArrayRef {
+    match value {
+        Lineage::Text(_, value) => constant_text(value, rows),
+        Lineage::Time(_, micros) => Arc::new(TimestampMicrosecondArray::from_value(*micros, rows).with_timezone("UTC")),
     }
-    Ok(RecordBatch::try_new(Arc::clone(schema.part()), columns)?)
 }
 
 fn as_type(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {

@@ -1,6 +1,9 @@
-//! TorchScript on CPU or CUDA. The only file that names `tch`.
+//! TorchScript on CPU or CUDA. Only this file and those below it name `tch`.
 //!
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
+
+mod frozen;
+mod results;
 
 use std::io::Cursor;
 
@@ -10,15 +13,18 @@ use arrow::datatypes::DataType;
 use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
+use self::results::{Failure, results};
 use super::device::Device;
 use super::{Model, ModelError, words};
 use crate::batch::{InputTensor, Layout};
-use crate::contract::{Activation, Contract, Output, ResultKey, TensorType};
+use crate::contract::{Activation, Contract, Output, TensorType};
 
 /// A TorchScript module on a device.
 #[derive(Debug)]
 pub struct TorchModel {
     module: CModule,
+    /// A copy that does the same faster. What it throws on is given to the module itself, whose messages name what its author knows.
+    frozen: Option<CModule>,
     device: Device,
     outputs: Vec<Output>,
     row_major: bool,
@@ -39,6 +45,7 @@ impl TorchModel {
         module.f_set_eval().map_err(failed)?;
         Ok(Self {
             module,
+            frozen: None,
             device,
             outputs: contract.outputs.clone(),
             row_major: false,
@@ -50,11 +57,11 @@ impl TorchModel {
         self.row_major = true;
     }
 
-    fn run(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
+    fn run(&self, module: &CModule, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
         let _no_grad = tch::no_grad_guard();
         let tensors = inputs.iter().map(|input| self.tensor(input).map(IValue::Tensor));
         let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-        let result = self.module.forward_is(&tensors)?;
+        let result = module.forward_is(&tensors)?;
         let mut results = results(result)?;
         let rows = rows(inputs);
         self.outputs
@@ -90,14 +97,25 @@ impl TorchModel {
         let view = if self.row_major { view.f_contiguous()? } else { view };
         match self.device {
             Device::Cpu => Ok(view),
-            Device::Cuda(_) => view.f_to_device(torch_device(self.device)),
+            Device::Cuda(_) => {
+                let device = torch_device(self.device);
+                // From memory that the device reads by itself, so that this thread fills the next batch meanwhile. libtorch keeps that memory
+                // until the copy is done.
+                let pinned = view.f_pin_memory(device)?;
+                pinned.f_to_device_(device, pinned.f_kind()?, true, false)
+            }
         }
     }
 }
 
 impl Model for TorchModel {
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
-        self.run(inputs).map_err(|failure| match failure {
+        if let Some(frozen) = &self.frozen
+            && let Ok(outputs) = self.run(frozen, inputs)
+        {
+            return Ok(outputs);
+        }
+        self.run(&self.module, inputs).map_err(|failure| match failure {
             Failure::Torch(error) => thrown(&error, self.device, rows(inputs)),
             Failure::Output {
                 output,
@@ -118,27 +136,18 @@ fn rows(inputs: &[InputTensor]) -> i64 {
     shape.and_then(|shape| shape.first()).copied().unwrap_or(0)
 }
 
-/// A batch that gave nothing.
-enum Failure {
-    Torch(TchError),
-    Output {
-        output: String,
-        expected: String,
-        found: String,
-    },
-}
-
-impl From<TchError> for Failure {
-    fn from(error: TchError) -> Self {
-        Self::Torch(error)
-    }
-}
-
 fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
-    hardware(error, device).unwrap_or_else(|| ModelError::Forward {
-        rows: usize::try_from(rows).unwrap_or(0),
-        reason: short(error),
-    })
+    let rows = usize::try_from(rows).unwrap_or(0);
+    match hardware(error, device) {
+        Some(ModelError::Device { device, reason }) if words::is_device_memory(&reason) => {
+            ModelError::DeviceMemory { device, rows, reason }
+        }
+        Some(error) => error,
+        None => ModelError::Forward {
+            rows,
+            reason: short(error),
+        },
+    }
 }
 
 /// The failure of a device, or of a machine with too little memory: neither the model's fault nor a row's.
@@ -176,97 +185,6 @@ fn short(error: &TchError) -> String {
         .and_then(|rest| rest.split_once("] "));
     let said = place.map_or(said, |(_, rest)| rest.trim_start_matches(". "));
     said.trim_start_matches("err == 0. ").to_owned()
-}
-
-/// What `forward()` returned, taken apart.
-enum Results {
-    Listed(Vec<Option<Tensor>>),
-    Named(Vec<(String, Option<Tensor>)>),
-}
-
-fn results(value: IValue) -> Result<Results, Failure> {
-    let tensor = |value| match value {
-        IValue::Tensor(tensor) => Some(tensor),
-        _ => None,
-    };
-    Ok(match value {
-        IValue::Tensor(tensor) => Results::Listed(vec![Some(tensor)]),
-        IValue::Tuple(values) | IValue::GenericList(values) => {
-            Results::Listed(values.into_iter().map(tensor).collect())
-        }
-        IValue::TensorList(tensors) => Results::Listed(tensors.into_iter().map(Some).collect()),
-        IValue::GenericDict(pairs) => {
-            let named = pairs.into_iter().filter_map(|(key, value)| match key {
-                IValue::String(key) => Some((key, tensor(value))),
-                _ => None,
-            });
-            Results::Named(named.collect())
-        }
-        other => {
-            return Err(Failure::Output {
-                output: "result".to_owned(),
-                expected: "a tensor, a tuple or a dict of tensors".to_owned(),
-                found: format!("{other:?}"),
-            });
-        }
-    })
-}
-
-impl Results {
-    /// The tensor of one output: by its key or position, or by the order of the contract.
-    fn take(&mut self, position: usize, output: &Output) -> Result<Tensor, Failure> {
-        let wanted = match &output.result {
-            Some(key) => key.clone(),
-            // In a dict the column's own name is the best guess.
-            None => match self {
-                Self::Named(pairs) if pairs.iter().any(|(key, _)| *key == output.column) => {
-                    ResultKey::Key(output.column.clone())
-                }
-                _ => ResultKey::Position(position),
-            },
-        };
-        let found = match (&mut *self, &wanted) {
-            (Self::Listed(tensors), ResultKey::Position(position)) => tensors.get(*position).and_then(Option::as_ref),
-            (Self::Named(pairs), ResultKey::Key(wanted)) => {
-                let found = pairs.iter().find(|(key, _)| key == wanted);
-                found.and_then(|(_, tensor)| tensor.as_ref())
-            }
-            (Self::Named(pairs), ResultKey::Position(position)) => {
-                pairs.get(*position).and_then(|(_, tensor)| tensor.as_ref())
-            }
-            (Self::Listed(_), ResultKey::Key(_)) => None,
-        };
-        match found {
-            Some(tensor) => Ok(tensor.shallow_clone()),
-            None => Err(Failure::Output {
-                output: output.column.clone(),
-                expected: format!("a tensor at {wanted}"),
-                found: self.describe(),
-            }),
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Listed(tensors) if tensors.len() == 1 => "one tensor".to_owned(),
-            Self::Listed(tensors) => {
-                let kinds: Vec<_> = tensors.iter().map(|found| named(found.as_ref())).collect();
-                format!("a tuple of ({})", kinds.join(", "))
-            }
-            Self::Named(pairs) if pairs.is_empty() => "a dict without a key that is a string".to_owned(),
-            Self::Named(pairs) => {
-                let pairs = pairs
-                    .iter()
-                    .map(|(key, found)| format!("\"{key}\": {}", named(found.as_ref())));
-                format!("a dict of {{{}}}", pairs.collect::<Vec<_>>().join(", "))
-            }
-        }
-    }
-}
-
-/// What one part of a result is, in words.
-fn named(found: Option<&Tensor>) -> &'static str {
-    if found.is_some() { "tensor" } else { "something else" }
 }
 
 fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {
@@ -410,7 +328,7 @@ pub(super) fn cuda_devices() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// Sets the threads of one operator, for threads that have not run one yet.
+/// Sets the threads of one operator, for the thread that calls this and for those that have not run one yet.
 pub fn set_intra_op_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
 }

@@ -15,6 +15,18 @@ pub(super) fn is_host_memory(text: &str) -> bool {
     NO_MEMORY.iter().any(|words| text.contains(words))
 }
 
+/// Whether the device has too little memory for what is asked of it at once.
+pub(super) fn is_device_memory(text: &str) -> bool {
+    // Of libtorch's own allocator, of the driver, and of the libraries for matrix products and convolutions.
+    [
+        "out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_ALLOC_FAILED",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
 /// What to do where a model was not loaded.
 pub(super) fn of_load(reason: &str) -> &'static str {
     if reason.contains("Unknown builtin op") {

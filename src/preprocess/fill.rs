@@ -170,32 +170,33 @@ impl Column {
         match self {
             Self::Single(array, numeric) => {
                 let scale = Scale::<f32>::of(numeric);
-                let values = array.values()[rows.clone()].iter();
-                write(
-                    to,
-                    stride,
-                    values.map(|&value| T::from_single(scale.apply(value, f32::ln_1p))),
-                );
-                let imputed = T::from_single(scale.apply(scale.impute, f32::ln_1p));
+                let values = &array.values()[rows.clone()];
+                // Two loops, so that neither asks for each value what holds for all.
+                if scale.log1p {
+                    write(to, stride, values, |value| {
+                        T::from_single(scale.apply(f32::ln_1p(value)))
+                    });
+                } else {
+                    write(to, stride, values, |value| T::from_single(scale.apply(value)));
+                }
+                let imputed = T::from_single(scale.imputed(f32::ln_1p));
                 patch(array.nulls(), rows, to, stride, imputed);
             }
             Self::Double(array, numeric) => {
                 let scale = Scale::<f64>::of(numeric);
-                let values = array.values()[rows.clone()].iter();
-                write(
-                    to,
-                    stride,
-                    values.map(|&value| T::from_double(scale.apply(value, f64::ln_1p))),
-                );
-                let imputed = T::from_double(scale.apply(scale.impute, f64::ln_1p));
+                let values = &array.values()[rows.clone()];
+                if scale.log1p {
+                    write(to, stride, values, |value| {
+                        T::from_double(scale.apply(f64::ln_1p(value)))
+                    });
+                } else {
+                    write(to, stride, values, |value| T::from_double(scale.apply(value)));
+                }
+                let imputed = T::from_double(scale.imputed(f64::ln_1p));
                 patch(array.nulls(), rows, to, stride, imputed);
             }
             Self::Codes(Codes::Rows(positions)) => {
-                write(
-                    to,
-                    stride,
-                    positions[rows.clone()].iter().map(|&position| T::from_index(position)),
-                );
+                write(to, stride, &positions[rows.clone()], T::from_index);
             }
             Self::Codes(Codes::Dictionary {
                 codes,
@@ -204,12 +205,9 @@ impl Column {
                 oov_index,
             }) => {
                 let position = |code: i32| usize::try_from(code).ok().and_then(|code| positions.get(code)).copied();
-                let values = codes[rows.clone()].iter();
-                write(
-                    to,
-                    stride,
-                    values.map(|&code| T::from_index(position(code).unwrap_or(*oov_index))),
-                );
+                write(to, stride, &codes[rows.clone()], |code| {
+                    T::from_index(position(code).unwrap_or(*oov_index))
+                });
                 patch(nulls.as_ref(), rows, to, stride, T::from_index(*oov_index));
             }
             Self::Plain(array, width) => plain(array, *width, rows, to, stride),
@@ -219,14 +217,17 @@ impl Column {
     }
 }
 
-fn write<T: Copy>(to: &mut [T], stride: usize, values: impl Iterator<Item = T>) {
+#[inline]
+fn write<S: Copy, T: Copy>(to: &mut [T], stride: usize, values: &[S], element: impl Fn(S) -> T) {
     if stride == 1 {
-        for (to, value) in to.iter_mut().zip(values) {
-            *to = value;
+        // Of one length, so that the compiler sees that no bound need be checked in between.
+        let to = &mut to[..values.len()];
+        for (to, &value) in to.iter_mut().zip(values) {
+            *to = element(value);
         }
     } else {
-        for (to, value) in to.iter_mut().step_by(stride).zip(values) {
-            *to = value;
+        for (to, &value) in to.iter_mut().step_by(stride).zip(values) {
+            *to = element(value);
         }
     }
 }
@@ -236,12 +237,10 @@ fn patch<T: Copy>(nulls: Option<&NullBuffer>, rows: &Range<usize>, to: &mut [T],
     let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
         return;
     };
-    let nulls = nulls.slice(rows.start, rows.len());
-    let valid = nulls.inner();
-    if nulls.null_count() > 0 {
-        for row in (0..rows.len()).filter(|&row| !valid.value(row)) {
-            to[row * stride] = value;
-        }
+    let valid = nulls.inner().slice(rows.start, rows.len());
+    // Word by word: nulls are few.
+    for row in (!&valid).set_indices() {
+        to[row * stride] = value;
     }
 }
 
@@ -300,10 +299,14 @@ impl<F> Scale<F>
 where
     F: Copy + PartialOrd + std::ops::Sub<Output = F> + std::ops::Mul<Output = F>,
 {
-    /// The contract's arithmetic. NaN passes through, since it compares with nothing.
+    /// What stands for a null.
+    fn imputed(&self, ln_1p: impl Fn(F) -> F) -> F {
+        self.apply(if self.log1p { ln_1p(self.impute) } else { self.impute })
+    }
+
+    /// The contract's arithmetic after the logarithm. NaN passes through, since it compares with nothing.
     #[inline]
-    fn apply(&self, value: F, ln_1p: impl Fn(F) -> F) -> F {
-        let value = if self.log1p { ln_1p(value) } else { value };
+    fn apply(&self, value: F) -> F {
         let value = (value - self.mean) * self.factor;
         if value < self.low {
             self.low

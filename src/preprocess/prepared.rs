@@ -9,16 +9,15 @@ use arrow::error::ArrowError;
 use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
-use crate::batch::{FeatureBatch, InputTensor};
+use crate::batch::{BatchSize, FeatureBatch, InputTensor};
 use crate::contract::Contract;
-
-/// Tokens of a batch of documents, padding counted in, unless the job fixes the rows: activations stay in cache.
-const BATCH_TOKENS: usize = 4_096;
 
 /// The features of one chunk, ready to fill tensors.
 #[derive(Debug)]
 pub struct Prepared {
-    columns: Vec<(String, Column)>,
+    columns: Vec<Column>,
+    /// For each tensor, which columns fill it, in order.
+    inputs: Vec<Vec<usize>>,
     rows: usize,
     /// Rows by falling length of their document; `None` when there are no documents.
     order: Option<UInt32Array>,
@@ -31,6 +30,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, PreprocessError> {
     let rows = batch.columns.num_rows();
     let mut columns = Vec::with_capacity(encoders.len());
+    let mut names = Vec::with_capacity(encoders.len());
     let mut order = None;
     // Documents first: their lengths decide the order of rows for every other column.
     for text in [true, false] {
@@ -46,18 +46,20 @@ pub(super) fn prepare(
             let values = column(&batch.columns, name).map_err(failed)?;
             if let (Some(order), false) = (&order, text) {
                 let values = take(&values, order, None).map_err(failed)?;
-                columns.push((name.to_owned(), encoder.encode(name, &values)?));
+                columns.push(encoder.encode(name, &values)?);
+                names.push(name);
                 continue;
             }
             let encoded = encoder.encode(name, &values)?;
             if order.is_none() {
                 order = encoded.tokens().map(by_length);
             }
-            columns.push((name.to_owned(), encoded));
+            columns.push(encoded);
+            names.push(name);
         }
     }
     if let Some(order) = &order {
-        for (_, column) in &mut columns {
+        for column in &mut columns {
             if let Column::Tokens(tokens, _) = column {
                 *tokens = order
                     .values()
@@ -67,7 +69,15 @@ pub(super) fn prepare(
             }
         }
     }
-    Ok(Prepared { columns, rows, order })
+    let place = |name: &String| names.iter().position(|column| column == name);
+    let inputs = contract.inputs.iter();
+    let inputs = inputs.map(|input| input.columns.iter().filter_map(place).collect());
+    Ok(Prepared {
+        inputs: inputs.collect(),
+        columns,
+        rows,
+        order,
+    })
 }
 
 fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
@@ -88,40 +98,37 @@ impl Prepared {
         self.rows
     }
 
-    /// Cuts the rows into batches: of `batch_rows` rows, or, for documents, of as many as fit a number of tokens.
-    pub fn batches(&self, batch_rows: usize) -> Vec<Range<usize>> {
-        let mut batches = Vec::new();
-        let mut start = 0;
-        while start < self.rows {
-            let end = self.rows.min(start + self.batch_rows(start, batch_rows));
-            batches.push(start..end);
-            start = end;
-        }
-        batches
+    /// The batch that begins with a row; `None` behind the last one.
+    pub fn batch(&self, start: usize, size: BatchSize) -> Option<Range<usize>> {
+        let rows = match size.tokens.zip(self.longest(start)) {
+            Some((tokens, longest)) => (tokens / longest).clamp(1, size.rows.max(1)),
+            None => size.rows.max(1),
+        };
+        (start < self.rows).then(|| start..self.rows.min(start + rows))
     }
 
-    fn batch_rows(&self, start: usize, batch_rows: usize) -> usize {
-        let longest = self
-            .columns
-            .iter()
-            .filter_map(|(_, column)| column.tokens())
-            .map(|tokens| tokens[start].len())
-            .max();
-        match longest {
-            Some(longest) => (BATCH_TOKENS / longest.max(1)).clamp(1, batch_rows.max(1)),
-            None => batch_rows.max(1),
-        }
+    /// Rows of a batch, or tokens where there are documents: what its passes are measured by.
+    pub fn units(&self, rows: &Range<usize>) -> usize {
+        rows.len() * self.longest(rows.start).unwrap_or(1)
+    }
+
+    /// Tokens of the longest document from a row on: they come by falling length.
+    fn longest(&self, start: usize) -> Option<usize> {
+        let tokens = self.columns.iter().filter_map(Column::tokens);
+        tokens
+            .filter_map(|tokens| tokens.get(start))
+            .map(|tokens| tokens.len().max(1))
+            .max()
     }
 
     /// Fills the tensors of one batch, reusing the memory of earlier ones.
     pub fn fill(&self, contract: &Contract, rows: &Range<usize>, tensors: &mut Vec<InputTensor>) {
         tensors.truncate(contract.inputs.len());
         for (position, input) in contract.inputs.iter().enumerate() {
-            let columns = input.columns.iter().filter_map(|name| {
-                let found = self.columns.iter().find(|(column, _)| column == name);
-                found.map(|(_, column)| column)
-            });
-            let columns: Vec<_> = columns.collect();
+            let columns: Vec<_> = self.inputs[position]
+                .iter()
+                .map(|&column| &self.columns[column])
+                .collect();
             let reused = tensors.get_mut(position).map(|tensor| std::mem::take(&mut tensor.data));
             let tensor = fill::tensor(input, &columns, rows, reused.unwrap_or_default());
             match tensors.get_mut(position) {

@@ -173,11 +173,12 @@ impl Screen {
 
     /// Refuses what has no finite `ln(1 + x)`.
     fn has_logarithm(&mut self, index: usize, name: &str, by: Option<Cast>) -> Result<(), ArrowError> {
-        let values = number(&self.columns[index], by, &DataType::Float64, &LENIENT)?;
-        let values = values.as_primitive::<Float64Type>().values().clone();
-        if values.iter().all(|&value| value > -1.0) {
+        // The common case is told from the column as it is, several values at a time.
+        if by.is_none() && numbers::all_above(&self.columns[index], -1.0) {
             return Ok(());
         }
+        let values = number(&self.columns[index], by, &DataType::Float64, &LENIENT)?;
+        let values = values.as_primitive::<Float64Type>().values().clone();
         self.judge(index, name, true, |row| match values[row] {
             value if value < -1.0 => Some(Reason::NanFeature),
             value if value <= -1.0 => Some(Reason::InfFeature),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
@@ -24,6 +24,19 @@ impl Held {
     /// All bytes.
     pub(super) fn size(&self) -> u64 {
         self.0.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    /// A copy of bytes, which may lie in several ranges.
+    pub(super) fn copied(&self, start: u64, length: usize) -> Option<Bytes> {
+        let mut copy = BytesMut::with_capacity(length);
+        while copy.len() < length {
+            let at = start + copy.len() as u64;
+            let (_, bytes) = self
+                .from(at)
+                .filter(|(found, bytes)| *found == at && !bytes.is_empty())?;
+            copy.extend_from_slice(&bytes[..bytes.len().min(length - copy.len())]);
+        }
+        Some(copy.freeze())
     }
 
     /// The bytes from a place on, as far as they are held; from the next place where bytes are held, if there are none.

@@ -58,7 +58,7 @@ pub(super) fn render(report: &RunReport) -> String {
     line(
         "line",
         format!(
-            "{}, {} threads x {} intra-op, {} chunks{}, batches of {} rows",
+            "{}, {} threads x {} intra-op, {} chunks{}, batches of {}{}",
             report.line.device,
             report.line.threads,
             report.line.intra_op_threads,
@@ -67,7 +67,14 @@ pub(super) fn render(report: &RunReport) -> String {
                 0 => String::new(),
                 resumed => format!(" ({resumed} finished before)"),
             },
-            report.line.batch_rows
+            match report.line.batch_tokens {
+                Some(tokens) => format!("{tokens} tokens"),
+                None => format!("{} rows", report.line.batch_rows),
+            },
+            match report.line.tuning.len() {
+                0 => String::new(),
+                sizes => format!(" (the best of {sizes} sizes)"),
+            },
         ),
     );
     for stage in &report.stages {

@@ -9,6 +9,7 @@ use super::claim::{self, Claim, Intent};
 use super::elsewhere;
 use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
+use super::tuning::tuner;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
 use crate::batch::{ChunkId, Part, RowsByChunk, Stage};
 use crate::checkpoint::Checkpoint;
@@ -18,8 +19,8 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
+use crate::infer::Watch;
 use crate::infer::device::Device;
-use crate::infer::{self, Watch};
 use crate::nonce::nonce;
 use crate::output::OutputSchema;
 use crate::pipeline::{self, Limits, Work};
@@ -32,6 +33,7 @@ use crate::report::{Made, RunReport, Tally};
 use crate::score::{Batches, Evidence, Scorer};
 use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
+use crate::write::PartEncoder;
 
 /// A run that scores.
 pub(super) struct Line<'a> {
@@ -85,11 +87,7 @@ impl<'a> Line<'a> {
         let limits = limits(around);
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let chunks = ready.plan.chunks.len();
-        let batch_rows = match (around.settings.line.batch_rows, device) {
-            (0, Device::Cpu) => infer::BATCH_ROWS,
-            (0, Device::Cuda(_)) => infer::CUDA_BATCH_ROWS,
-            (rows, _) => rows,
-        };
+        let tuner = tuner(around.settings, device, contract, &ready.plan);
         let checkpoint = around.wait(Checkpoint::open(&desk.date, record))?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
         let evidence = Evidence::default();
@@ -108,8 +106,9 @@ impl<'a> Line<'a> {
                 plan: ready.plan,
                 preprocessor: ready.preprocessor,
                 model: Box::new(model),
+                encoder: PartEncoder::new(&schema)?,
                 schema,
-                batch_rows,
+                tuner,
                 batches: if chunks < limits.threads {
                     Batches::Spread
                 } else {
@@ -312,7 +311,6 @@ impl<'a> Line<'a> {
             scorer: &self.scorer,
             device: self.device,
             limits: self.limits,
-            intra_op_threads: around.settings.threads.intra_op.max(1),
             resumed_chunks: self.resumed,
             output: published,
             tally: &self.tally,

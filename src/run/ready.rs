@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Surroundings;
 use crate::error::Error;
@@ -71,16 +71,25 @@ pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, E
 /// Loads the model onto the device and tries it on two rows.
 pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>) -> Result<Watched, Error> {
     let settings = &around.settings;
-    infer::set_intra_op_threads(settings.threads.intra_op.max(1));
+    let intra_op = settings.threads.intra_op.max(1);
+    infer::set_intra_op_threads(intra_op);
     let watch = Arc::new(Watch::new(settings.infer.batch_timeout, Arc::clone(&around.clock)));
     let file = artifact.place.join("model.pt").location().to_string();
+    let freezing = settings.infer.freeze;
     let (bytes, contract, watching) = (artifact.model.clone(), artifact.contract.clone(), Arc::clone(&watch));
     let (model, nonfinite) = around.attend(&watch, move || -> Result<_, Error> {
+        infer::set_intra_op_threads(intra_op);
         let loading = watching.begin(Doing::Loading);
         let mut model = TorchModel::load(&bytes, &file, &contract, device)?;
         drop(loading);
         let _trying = watching.begin(Doing::Trying);
         let nonfinite = infer::probe(&mut model, &file, &contract)?;
+        if freezing {
+            match infer::freeze_model(&mut model, &contract) {
+                Ok(layers) => debug!(layers, "runs a frozen copy of the model"),
+                Err(reason) => debug!(reason, "runs the model as it is"),
+            }
+        }
         Ok((model, nonfinite))
     })??;
     for output in nonfinite {
@@ -110,7 +119,11 @@ pub fn limits(around: &Surroundings<'_>) -> Limits {
             .memory_limit()
             .map_or(UNKNOWN_MEMORY, |limit| limit / MEMORY_SHARE),
     };
-    Limits { threads, memory }
+    Limits {
+        threads,
+        intra_op: around.settings.threads.intra_op.max(1),
+        memory,
+    }
 }
 
 /// Chunks are cut so that they take this much, by what footers say; a machine that cannot hold one cannot score.

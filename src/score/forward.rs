@@ -12,8 +12,9 @@ use arrow::compute::concat;
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 
+use super::Tuner;
 use super::isolate::{self, Evidence, Isolated, SAMPLE_OF_CHUNK, isolate};
-use crate::batch::{BadRow, InputTensor, Predictions, Stage, StageTimes};
+use crate::batch::{BadRow, BatchSize, InputTensor, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
 use crate::infer::{Model, ModelError, check, empty, zeros};
 use crate::preprocess::{Prepared, Preprocessor};
@@ -41,8 +42,8 @@ pub struct Pass<'a> {
     pub model: &'a dyn Model,
     /// The contract made ready.
     pub preprocessor: &'a Preprocessor,
-    /// Rows of a batch.
-    pub batch_rows: usize,
+    /// How many rows make a batch.
+    pub tuner: &'a Tuner,
     /// Who runs the batches.
     pub by: Batches,
     /// Whether the model has given results in this run.
@@ -69,13 +70,10 @@ pub struct Forwarded {
 /// Runs the model over a chunk.
 pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelError> {
     let contract = pass.preprocessor.contract();
-    let batches = prepared.batches(pass.batch_rows);
-    let batch = |rows: &Range<usize>| scored(prepared, rows, pass);
-    let batches: Result<Vec<Batch>, ModelError> = match pass.by {
-        Batches::InOrder => batches.iter().map(batch).collect(),
-        Batches::Spread => batches.par_iter().map(batch).collect(),
+    let batches = match pass.by {
+        Batches::InOrder => in_order(prepared, pass)?,
+        Batches::Spread => spread(prepared, pass)?,
     };
-    let batches = batches?;
     let mut times = StageTimes::default();
     let mut bad = Vec::new();
     for batch in &batches {
@@ -109,6 +107,39 @@ pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelEr
     })
 }
 
+/// One batch after the other, each of the size that the tuner says.
+fn in_order(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError> {
+    let mut batches = Vec::new();
+    let mut next = 0;
+    let mut size = pass.tuner.next();
+    while let Some(rows) = prepared.batch(next, size) {
+        let batch = scored(prepared, &rows, pass)?;
+        next = rows.end;
+        // The last batch of a chunk is shorter than its size.
+        if next < prepared.rows() {
+            let mut time = batch.times.of(Stage::Infer);
+            time += batch.times.of(Stage::Preprocess);
+            pass.tuner.took(size, prepared.units(&rows), time);
+            size = pass.tuner.next();
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// All batches of one size, by whoever is idle; of few rows each thread gets its share.
+fn spread(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError> {
+    let usual = pass.tuner.chosen();
+    let share = prepared.rows().div_ceil(rayon::current_num_threads()).max(1);
+    let size = BatchSize {
+        rows: usual.rows.min(share),
+        ..usual
+    };
+    let batches: Vec<_> =
+        std::iter::successors(prepared.batch(0, size), |rows| prepared.batch(rows.end, size)).collect();
+    batches.par_iter().map(|rows| scored(prepared, rows, pass)).collect()
+}
+
 /// What came of a batch.
 struct Batch {
     /// Results of all rows, unless the search for bad ones ended early.
@@ -138,6 +169,7 @@ fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Ba
             let outputs = filled(&found, rows, pass.preprocessor)?;
             (outputs, found.bad, found.is_cut_short)
         }
+        Err(error) if error.is_device_memory() && rows.len() > 1 => return halved(prepared, rows, pass),
         Err(error) => return Err(error),
     };
     Ok(Batch {
@@ -153,6 +185,25 @@ pub(super) fn takes_any(prepared: &Prepared, pass: Pass<'_>) -> Result<bool, Mod
     let times = RefCell::new(StageTimes::default());
     let run = |rows: &Range<usize>| run(prepared, rows, pass, &mut times.borrow_mut());
     isolate::takes_any(&(0..prepared.rows()), SAMPLE_OF_CHUNK, &run)
+}
+
+/// A batch that does not fit the device, as two; later ones are smaller from the start.
+fn halved(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Batch, ModelError> {
+    pass.tuner.halve(rows.len());
+    let middle = rows.start + rows.len() / 2;
+    let mut one = scored(prepared, &(rows.start..middle), pass)?;
+    let other = scored(prepared, &(middle..rows.end), pass)?;
+    one.is_cut_short |= other.is_cut_short;
+    let pairs = one.outputs.iter().zip(&other.outputs);
+    let joined = pairs.map(|(one, other)| concat(&[one.as_ref(), other.as_ref()]));
+    one.outputs = if one.is_cut_short {
+        Vec::new()
+    } else {
+        joined.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)?
+    };
+    one.bad.extend(other.bad);
+    one.times.merge(&other.times);
+    Ok(one)
 }
 
 /// Runs the model on some rows together.
@@ -198,3 +249,6 @@ fn filled(found: &Isolated, rows: &Range<usize>, preprocessor: &Preprocessor) ->
     });
     outputs.collect::<Result<_, ArrowError>>().map_err(ModelError::Join)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,10 +53,14 @@ pub(super) fn settings(spec: SettingsSpec) -> Result<Settings, Vec<Problem>> {
     Ok(Settings {
         device: DeviceSettings { kind },
         threads: spec.threads,
-        infer: InferSettings { batch_timeout },
+        infer: InferSettings {
+            batch_timeout,
+            freeze: spec.infer.freeze,
+        },
         line: LineSettings {
             chunk_rows: spec.line.chunk_rows,
             batch_rows: spec.line.batch_rows,
+            tune: spec.line.tune,
             memory,
             max_decoded,
         },

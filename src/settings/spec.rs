@@ -128,12 +128,16 @@ pub struct InferSpec {
     /// Time after which a forward pass that has not come back ends the run with exit code 11, such as `30m`; `off`: no limit. It holds for
     /// loading the model and for the try before a run, too.
     pub batch_timeout: String,
+    /// Whether a frozen copy of the model is run, on CPU: linear layers are faster then, and results differ by rounding alone. A model that
+    /// cannot be frozen, or whose copy gives something else on made-up rows, is run as it is.
+    pub freeze: bool,
 }
 
 impl Default for InferSpec {
     fn default() -> Self {
         Self {
             batch_timeout: BATCH_TIMEOUT.to_owned(),
+            freeze: true,
         }
     }
 }
@@ -146,6 +150,8 @@ pub struct LineSpec {
     pub chunk_rows: usize,
     /// Rows of one forward pass; 0: chosen when it runs.
     pub batch_rows: usize,
+    /// Whether batches of several sizes are tried on the first rows, so that the fastest is used for the rest.
+    pub tune: Tune,
     /// Memory for data in work, such as `2GiB`; `auto`: a share of the memory limit of the container or machine.
     pub memory: String,
     /// Memory that one chunk may take once decoded, such as `2GiB`; a file that would take more is refused. `auto`: 1 GiB, or `memory` where
@@ -158,10 +164,22 @@ impl Default for LineSpec {
         Self {
             chunk_rows: CHOSEN,
             batch_rows: CHOSEN,
+            tune: Tune::Auto,
             memory: AUTO.to_owned(),
             max_decoded: AUTO.to_owned(),
         }
     }
+}
+
+/// Whether the size of batches is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tune {
+    /// Where there are so many rows that it pays, and `batch_rows` does not say it.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How buckets are reached. Where a key is not set, the `AWS_...` variables hold; secrets are only there.

@@ -192,6 +192,7 @@ fn shown_settings_name_their_origins() {
 
     [infer]
     batch_timeout = "30m"        # default
+    freeze = true                # default
 
     [lease]
     busy_timeout = "5m"          # default
@@ -204,6 +205,7 @@ fn shown_settings_name_their_origins() {
     chunk_rows = 1000            # file
     max_decoded = "auto"         # default
     memory = "auto"              # default
+    tune = "auto"                # default
 
     [log]
     format = "auto"              # default

@@ -78,7 +78,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "batch checkpoint duplicates events hold infer machine output pipeline plan preprocess publish read records registry rejects report rescore score settings shutdown spec storage validate",
+        "batch checkpoint contract duplicates events hold infer machine output pipeline plan preprocess publish read records registry rejects report rescore score settings shutdown spec storage validate write",
     ),
     // Looking after what is there.
     ("history", "hold publish records settings storage validate"),
@@ -156,7 +156,9 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &["unsafe_code", "unsafe {", "unsafe impl", "unsafe fn", "unsafe extern"],
         &[
             "infer/device.rs",
+            "infer/freeze.rs",
             "infer/torch.rs",
+            "machine/allocator.rs",
             "preprocess/derive/expression.rs",
             "publish/spool.rs",
             "shutdown.rs",

@@ -28,6 +28,23 @@ where
     Some(Box::new(move |row| fault(values[row], greatest)))
 }
 
+/// Whether a column is of floats that are all greater; what stands in the place of a null counts, too.
+pub(super) fn all_above(column: &ArrayRef, least: f32) -> bool {
+    match column.data_type() {
+        DataType::Float32 => all(column.as_primitive::<Float32Type>().values(), |value| value > least),
+        DataType::Float64 => {
+            let least = f64::from(least);
+            all(column.as_primitive::<Float64Type>().values(), |value| value > least)
+        }
+        _ => false,
+    }
+}
+
+/// Whether something holds for all; without a branch a value, so that the compiler can do several at a time.
+fn all<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> bool {
+    values.iter().fold(true, |all, &value| all & holds(value))
+}
+
 /// The worst that is wrong with any of some elements.
 pub(super) fn worst(elements: &ArrayRef, greatest: f64) -> Option<Reason> {
     match elements.data_type() {
@@ -81,11 +98,8 @@ where
         .collect()
 }
 
-/// Whether all are; without a branch a value, so that the compiler can do several at a time.
 fn all_within<F: Float>(values: &[F], greatest: F) -> bool {
-    values
-        .iter()
-        .fold(true, |within, value| within & value.is_within(greatest))
+    all(values, |value| value.is_within(greatest))
 }
 
 fn fault<F: Float>(value: F, greatest: F) -> Option<Reason> {

@@ -1,0 +1,77 @@
+//! The frozen copy of a model, and whether it does what the model does.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use tch::CModule;
+
+use super::TorchModel;
+use crate::batch::InputTensor;
+use crate::infer::device::Device;
+use crate::infer::freeze::{Frozen, freeze};
+
+impl TorchModel {
+    /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says how many layers it runs
+    /// faster, or why there is none. On the CPU alone.
+    pub(in crate::infer) fn freeze(&mut self, inputs: &[InputTensor]) -> Result<i64, String> {
+        if self.device != Device::Cpu {
+            return Err("the device is not the CPU".to_owned());
+        }
+        let expected = self.run(&self.module, inputs);
+        let Ok(expected) = expected else {
+            return Err("the module throws on the rows that it is tried on".to_owned());
+        };
+        let Frozen { module, layers } = freeze(pointer(&self.module))?;
+        let frozen = adopt(module);
+        match self.run(&frozen, inputs) {
+            Ok(found) if agree(&expected, &found) => {
+                self.frozen = Some(frozen);
+                Ok(layers)
+            }
+            Ok(_) => Err("its results differ from those of the module by more than rounding".to_owned()),
+            Err(_) => Err("it throws where the module does not".to_owned()),
+        }
+    }
+}
+
+/// The module as libtorch holds it, alive as long as `module` is.
+#[expect(unsafe_code, reason = "the bindings keep the pointer to themselves")]
+fn pointer(module: &CModule) -> NonNull<c_void> {
+    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
+    // SAFETY: a `CModule` is one pointer and nothing else, which was asserted; it is never null, since loading fails instead.
+    unsafe { std::mem::transmute_copy(module) }
+}
+
+/// Takes over a module of libtorch.
+#[expect(unsafe_code, reason = "the bindings make modules from archives alone")]
+fn adopt(module: NonNull<c_void>) -> CModule {
+    const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
+    // SAFETY: as above; the module was made by `new`, as the bindings make theirs, and nobody else deletes it.
+    unsafe { std::mem::transmute(module) }
+}
+
+/// Greatest difference that other orders of the same sums can make, as a share of the greatest value, or of 1.
+const ROUNDING: f64 = 1e-4;
+
+/// Whether two runs gave the same, rounding apart.
+fn agree(expected: &[ArrayRef], found: &[ArrayRef]) -> bool {
+    let doubles =
+        |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
+    expected.iter().zip(found).all(|(expected, found)| {
+        let (Ok(expected), Ok(found)) = (doubles(expected), doubles(found)) else {
+            return false;
+        };
+        let pairs = expected.values().iter().zip(found.values());
+        let greatest = expected
+            .values()
+            .iter()
+            .fold(1.0, |most: f64, value| most.max(value.abs()));
+        pairs.fold(true, |same, (one, other)| {
+            let alike = |one: f64, other: f64| one.is_nan() && other.is_nan() || one.total_cmp(&other).is_eq();
+            same && (alike(*one, *other) || (one - other).abs() <= ROUNDING * greatest)
+        })
+    })
+}

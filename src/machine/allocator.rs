@@ -1,0 +1,28 @@
+//! How the system's allocator treats memory that is given back.
+
+/// Blocks up to this size come from the heap, where they are used again; the greatest that glibc takes.
+#[cfg(target_env = "gnu")]
+const LARGEST_ON_HEAP: i32 = 32 << 20;
+
+/// Free memory at the end of the heap that is kept.
+#[cfg(target_env = "gnu")]
+const KEPT: i32 = 512 << 20;
+
+/// Lets the process keep what it frees. Columns and activations are large and short-lived, one after the other: by default each is asked of
+/// the system and given back, and the system clears its pages each time. To be called before other threads are started.
+#[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "the settings of the allocator that Rust, libtorch and zstd share"
+)]
+pub fn keep_freed_memory() {
+    // SAFETY: these calls only set limits; an allocator that does not know them answers 0 and goes on as before.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST_ON_HEAP);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+    }
+}
+
+/// Other allocators keep what is freed as they see fit.
+#[cfg(not(target_env = "gnu"))]
+pub fn keep_freed_memory() {}

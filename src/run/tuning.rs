@@ -1,0 +1,95 @@
+//! Which sizes of batches are tried, and whether it pays.
+
+use crate::batch::BatchSize;
+use crate::contract::Contract;
+use crate::infer::device::Device;
+use crate::infer::{USUAL_BATCH, USUAL_CUDA_BATCH};
+use crate::plan::Plan;
+use crate::score::{Measure, Tuner};
+use crate::settings::{Settings, Tune};
+
+/// Sizes on CPU, in rows or tokens, by how much they give up of the cache for fewer calls.
+const ON_CPU: [usize; 7] = [64, 256, 512, 1_024, 2_048, 4_096, 16_384];
+
+/// Sizes on CUDA.
+const ON_CUDA: [usize; 5] = [4_096, 8_192, 16_384, 32_768, 65_536];
+
+/// At most one row in so many is scored in a size that is still tried. Its result counts, so that what is lost is a part of its time.
+const SHARE: usize = 10;
+
+/// Bytes of a batch's tensors that are worth a trial: beyond it lies no cache, and chunks are not larger by much.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Bytes of the tensors of a usual batch: of large rows, such as pictures, it has fewer.
+const USUAL_BYTES: usize = 4 << 20;
+
+/// The same on CUDA.
+const USUAL_CUDA_BYTES: usize = 256 << 20;
+
+/// Tokens of a document, about, by which the documents are counted that tuning needs.
+const DOCUMENT_TOKENS: usize = 64;
+
+/// The tuner of a run.
+pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, plan: &Plan) -> Tuner {
+    let (usual, bytes) = match device {
+        Device::Cpu => (USUAL_BATCH, USUAL_BYTES),
+        Device::Cuda(_) => (USUAL_CUDA_BATCH, USUAL_CUDA_BYTES),
+    };
+    let usual = BatchSize {
+        rows: usual.rows.min(bytes / contract.row_bytes().max(1)).max(1),
+        ..usual
+    };
+    if settings.line.batch_rows > 0 {
+        // Documents are still cut by their tokens, since a batch of long ones may be larger than memory.
+        return Tuner::fixed(BatchSize {
+            rows: settings.line.batch_rows,
+            ..usual
+        });
+    }
+    let sizes = sizes(usual, device, contract, plan);
+    if settings.line.tune == Tune::Off || sizes.len() < 2 {
+        return Tuner::fixed(usual);
+    }
+    let measure = match device {
+        Device::Cpu if settings.threads.intra_op <= 1 => Measure::Processor,
+        _ => Measure::Wall,
+    };
+    Tuner::measuring(usual, &sizes, measure)
+}
+
+/// The sizes that so many rows are enough to try.
+fn sizes(usual: BatchSize, device: Device, contract: &Contract, plan: &Plan) -> Vec<BatchSize> {
+    let all = match device {
+        Device::Cpu => &ON_CPU[..],
+        Device::Cuda(_) => &ON_CUDA[..],
+    };
+    let rows = usize::try_from(plan.rows).unwrap_or(usize::MAX);
+    let (units, most) = if contract.has_text() {
+        (rows.saturating_mul(DOCUMENT_TOKENS), usize::MAX)
+    } else {
+        // Of a small chunk all batches would be short.
+        let chunk = plan.chunks.iter().map(|chunk| chunk.rows).max().unwrap_or(0);
+        (rows, (MOST_BYTES / contract.row_bytes().max(1)).min(chunk / 2))
+    };
+    let mut left = units / SHARE;
+    let affordable = all.iter().filter(|&&size| {
+        let cost = size * Tuner::PASSES;
+        let is_affordable = size <= most && cost <= left;
+        left -= if is_affordable { cost } else { 0 };
+        is_affordable
+    });
+    let sizes = affordable.map(|&size| {
+        let (rows, tokens) = if contract.has_text() {
+            (usual.rows, Some(size))
+        } else {
+            (size, usual.tokens)
+        };
+        BatchSize { rows, tokens }
+    });
+    let mut sizes: Vec<_> = sizes.collect();
+    // What nothing is gained over must be among them.
+    if !sizes.is_empty() && !sizes.contains(&usual) {
+        sizes.push(usual);
+    }
+    sizes
+}
