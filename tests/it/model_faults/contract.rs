@@ -203,7 +203,8 @@ fn result_that_is_no_tensor_is_refused() {
 
 #[test]
 fn output_of_another_length_than_the_batch_is_refused() {
-    let few = over("few-rows", &[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0]);
+    // By one thread, so that the three rows are one batch.
+    let few = over("few-rows", &[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0]).setting("threads.score", "1");
     insta::assert_snapshot!(refused(&few), @"
     error: output `score`: expected shape [-1] for 3 rows, the model returned shape [2]
       hint: compare the contract's `outputs` with what forward() returns
