@@ -9,13 +9,14 @@ use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use futures::{StreamExt, stream};
+use tracing::warn;
 
 use crate::batch::{FeatureBatch, RowsByChunk};
 use crate::digest::sha256_prefix;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::Plan;
-use crate::read::{self, ReadError, Tolerance};
+use crate::read::{self, ChunkBytes, ReadError, Tolerance};
 
 /// Chunks fetched at a time.
 const CONCURRENT: usize = 4;
@@ -29,13 +30,26 @@ pub async fn find(plan: &Plan, keys: &[String], tolerance: Tolerance) -> Result<
     let mut seen = HashSet::new();
     let mut found = RowsByChunk::new();
     while let Some(bytes) = fetches.next().await {
-        let batch = read::decode(plan, bytes?, tolerance)?;
+        let batch = decoded(plan, bytes?, tolerance).await?;
         let rows = repeated(&batch, keys, &mut seen)?;
         if !rows.is_empty() {
             found.insert(batch.chunk, rows);
         }
     }
     Ok(found)
+}
+
+/// Decodes the keys of a chunk. Bytes that cannot be decoded are fetched once more before a row counts as lost: they may be damaged and the
+/// file not.
+async fn decoded(plan: &Plan, bytes: ChunkBytes, tolerance: Tolerance) -> Result<FeatureBatch, ReadError> {
+    let chunk = bytes.chunk();
+    match read::decode(plan, bytes, Tolerance::strict(tolerance.most_bytes)) {
+        Err(error) if error.is_damage() => {
+            warn!(%chunk, error = error.in_full(), "keys cannot be decoded; fetching them once more");
+            read::decode(plan, read::fetch(plan, plan.chunk(chunk)).await?, tolerance)
+        }
+        decoded => decoded,
+    }
 }
 
 /// The first of the rows that were found, for a message.

@@ -10,6 +10,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use crate::exit::ExitCode;
+use crate::visible;
 
 /// Columns of a report that points into files: wide enough for our lines, narrow enough for a terminal split in two.
 const REPORT_WIDTH: usize = 110;
@@ -81,10 +82,10 @@ impl Error {
     }
 
     fn report(&self, theme: GraphicalTheme) -> String {
-        let mut text = format!("error: {}", self.0);
+        let mut text = format!("error: {}", visible::lines(&self.0.to_string()));
         for cause in self.causes() {
             text.push_str("\n  caused by: ");
-            text.push_str(&cause.replace('\n', "\n    "));
+            text.push_str(&visible::lines(&cause).replace('\n', "\n    "));
         }
         let handler = GraphicalReportHandler::new_themed(theme).with_width(REPORT_WIDTH);
         for problem in self.0.diagnostic().and_then(Diagnostic::related).into_iter().flatten() {
@@ -100,7 +101,7 @@ impl Error {
         }
         if let Some(hint) = self.0.hint() {
             text.push_str("\n  hint: ");
-            text.push_str(&hint.replace('\n', "\n    "));
+            text.push_str(&visible::lines(&hint).replace('\n', "\n    "));
         }
         text
     }

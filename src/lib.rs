@@ -23,6 +23,7 @@ pub mod machine;
 pub mod nonce;
 pub mod shutdown;
 pub mod thrift;
+pub mod visible;
 
 // What is asked.
 pub mod document;

@@ -12,6 +12,7 @@ mod damage;
 mod fingerprint;
 mod footers;
 mod listing;
+mod names;
 mod nulls;
 mod page_index;
 mod pages;
@@ -37,6 +38,7 @@ pub use columns::Columns;
 pub use damage::Damage;
 pub use fingerprint::{fingerprint, generation, of_rejected};
 pub use footers::{CorruptFile, read_footer};
+pub use names::OwnNames;
 pub use schema::{Mismatch, Rule};
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
@@ -78,6 +80,8 @@ pub struct InputFile {
     pub etag: Option<String>,
     /// The columns of it that are read.
     pub projection: ProjectionMask,
+    /// Columns that it calls otherwise than the job and the contract do.
+    pub own_names: OwnNames,
     /// Its footer, with what the reader needs to decode it.
     pub metadata: ArrowReaderMetadata,
     /// `key=value` folders on the way to it.
@@ -95,12 +99,23 @@ impl Plan {
         chunk_rows: usize,
     ) -> Result<Self, PlanError> {
         let listed = listing::list(job, input).await?;
-        let (footers, mut corrupt) = footers::read(listed).await?;
+        let (mut footers, mut corrupt) = footers::read(listed).await?;
+        if job.case_insensitive {
+            names::adopt(&names::wanted(job, preprocessor), &mut footers);
+        }
         let strict = job.on_corrupt_file == OnCorruptFile::Fail;
         if !corrupt.is_empty() && (strict || footers.is_empty()) {
             let others = corrupt.len() - 1;
             let CorruptFile { name, damage } = corrupt.swap_remove(0);
-            return Err(PlanError::damaged(name, damage, others));
+            return Err(if footers.is_empty() {
+                PlanError::AllDamaged {
+                    file: name,
+                    damage,
+                    files: others + 1,
+                }
+            } else {
+                PlanError::damaged(name, damage, others)
+            });
         }
         let columns = schema::check(job, preprocessor, &footers)?;
         let mut files = footers::open(footers, &columns)?;
@@ -169,7 +184,7 @@ impl Plan {
             ..self.columns.clone()
         };
         let files = self.files.iter().map(|file| InputFile {
-            projection: columns.projection(file.metadata.parquet_schema()),
+            projection: columns.projection(file.metadata.parquet_schema(), &file.own_names),
             ..file.clone()
         });
         Self {
@@ -297,6 +312,24 @@ pub enum PlanError {
         /// How many more.
         others: usize,
     },
+    /// No file of the input can be read.
+    #[error("`{file}` {damage}; {}", whole(*.files))]
+    AllDamaged {
+        /// The first of them.
+        file: String,
+        /// What is wrong with it.
+        damage: Damage,
+        /// How many there are.
+        files: usize,
+    },
+    /// Links in the input that lead to nothing.
+    #[error("`{link}` is a link to nothing{}", further(*.others))]
+    Dangling {
+        /// The first of them.
+        link: String,
+        /// How many more.
+        others: usize,
+    },
     /// Files and contract do not fit one another.
     #[error("the input does not fit the job and the model:\n{}", schema::listed(mismatches))]
     Schema {
@@ -317,6 +350,21 @@ pub enum PlanError {
     Storage(#[from] StorageError),
 }
 
+/// What is said of an input of which nothing can be read.
+fn whole(files: usize) -> String {
+    match files {
+        1 => "it is the only file of the input".to_owned(),
+        files => format!("none of the {files} files of the input can be read"),
+    }
+}
+
+fn further(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        others => format!("; and so are {others} more of the input's files"),
+    }
+}
+
 impl PlanError {
     fn damaged(file: String, damage: Damage, others: usize) -> Self {
         match others {
@@ -329,9 +377,11 @@ impl PlanError {
 impl Seam for PlanError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::NoInput { .. } | Self::Empty { .. } => ExitCode::InputNotReady,
+            Self::NoInput { .. } | Self::Empty { .. } | Self::Dangling { .. } => ExitCode::InputNotReady,
             Self::Pattern { .. } => ExitCode::Config,
-            Self::Damaged { .. } | Self::ManyDamaged { .. } | Self::Nulls { .. } => ExitCode::BadRows,
+            Self::Damaged { .. } | Self::ManyDamaged { .. } | Self::AllDamaged { .. } | Self::Nulls { .. } => {
+                ExitCode::BadRows
+            }
             Self::Schema { .. } => ExitCode::Schema,
             Self::Storage(error) => error.exit(),
         }
@@ -347,6 +397,11 @@ impl Seam for PlanError {
             Self::Damaged { .. } | Self::ManyDamaged { .. } => Some(
                 "have it written again; with `on_corrupt_file = \"reject\"` below [input] the rest is scored without it".to_owned(),
             ),
+            Self::AllDamaged { .. } => Some(
+                "check that `input.path` names what a Parquet writer has written and finished, and have it written again; with nothing that can be read there is nothing to score"
+                    .to_owned(),
+            ),
+            Self::Dangling { .. } => Some("put back the file that it leads to, or remove the link".to_owned()),
             Self::Storage(error) => error.hint(),
             Self::Nulls { .. } => Some(
                 "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""

@@ -219,7 +219,7 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
     let mut fields = Vec::with_capacity(plan.columns.read.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.read.len());
     for name in &plan.columns.read {
-        let column = match batch.column_by_name(name) {
+        let column = match batch.column_by_name(file.own_names.of(name)) {
             Some(column) => Arc::clone(column),
             None => path_value(file, name, batch.num_rows()),
         };

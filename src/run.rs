@@ -6,6 +6,7 @@ mod already;
 mod claim;
 mod desk;
 mod disk;
+mod elsewhere;
 mod error;
 mod gate;
 mod line;
@@ -164,7 +165,7 @@ fn alone(
     holding(desk, around, |hold| {
         let lost = around.wait(desk.roll_forward())?;
         match Line::begin(job, ready, desk, intent, lost, tally, around)? {
-            Some(line) => line.finish(hold, around),
+            Some(line) => line.finish(&hold, around),
             None => published(desk, around),
         }
     })
@@ -199,7 +200,7 @@ fn shared(
             return published(desk, around);
         }
         around.wait(line.claim.renew(lost))?;
-        line.finish(hold, around)
+        line.finish(&hold, around)
     })
 }
 

@@ -141,21 +141,7 @@ impl Scorer {
         let prepared = self.prepare(&whole, &mut screened)?;
         stages.add(Stage::Preprocess, preparing.stop());
 
-        let forwarded = forward(
-            &prepared,
-            Pass {
-                model: self.model.as_ref(),
-                preprocessor: &self.preprocessor,
-                tuner: &self.tuner,
-                by: self.batches,
-                evidence: &self.evidence,
-                tolerated: match self.job.rows.on.model_error {
-                    Action::Reject => self.job.rows.max_bad_rows,
-                    Action::Fail | Action::Impute => 0,
-                },
-                clock,
-            },
-        )?;
+        let forwarded = forward(&prepared, self.pass())?;
         stages.merge(&forwarded.times);
 
         let encoding = Stopwatch::start(clock);
@@ -191,6 +177,36 @@ impl Scorer {
             rejected: counted(&bad),
             stages,
         })
+    }
+
+    /// Whether the model takes any of some rows of a chunk; of one that cannot be made ready for it, none.
+    pub fn takes_any(&self, input: ChunkBytes) -> Result<bool, Error> {
+        let Ok(batch) = read::decode(&self.plan, input, Tolerance::strict(self.max_decoded)) else {
+            return Ok(false);
+        };
+        let whole = self.preprocessor.derive(batch)?;
+        let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
+        let screened = screened.map_err(ScoreError::Screen)?;
+        match self.preprocessor.prepare(&screened.batch) {
+            Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass())?),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// How the model is run.
+    fn pass(&self) -> Pass<'_> {
+        Pass {
+            model: self.model.as_ref(),
+            preprocessor: &self.preprocessor,
+            tuner: &self.tuner,
+            by: self.batches,
+            evidence: &self.evidence,
+            tolerated: match self.job.rows.on.model_error {
+                Action::Reject => self.job.rows.max_bad_rows,
+                Action::Fail | Action::Impute => 0,
+            },
+            clock: self.clock.as_ref(),
+        }
     }
 
     /// The rows that are to be scored: all, unless the run is about rejected rows alone.

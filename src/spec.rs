@@ -74,6 +74,10 @@ pub struct InputSpec {
     /// Further columns that travel to the output as they are.
     #[serde(default)]
     pub passthrough: Vec<String>,
+    /// Whether a column whose name differs only in case is taken under the name that the job or the model uses. Two such columns in one
+    /// file are refused.
+    #[serde(default)]
+    pub case_insensitive: bool,
     /// What happens when the input has files and no rows.
     #[serde(default)]
     pub on_empty: OnEmpty,

@@ -7,6 +7,7 @@ mod beneath;
 mod client;
 mod conditional;
 mod credentials;
+mod dangling;
 mod error;
 mod failure;
 mod multipart;

@@ -19,8 +19,7 @@ use crate::spec::{
 };
 
 pub use columns::LineageColumns;
-pub use location::Location;
-use location::unseen;
+pub use location::{Location, unseen};
 pub use places::STATE_SUFFIX;
 
 /// A job for one date, ready to be planned.
@@ -36,6 +35,8 @@ pub struct Job {
     pub keys: Vec<String>,
     /// Further columns that travel to the output.
     pub passthrough: Vec<String>,
+    /// Whether names of columns may differ in case.
+    pub case_insensitive: bool,
     /// What happens when there are no rows.
     pub on_empty: OnEmpty,
     /// What happens when a file, or a part of it, cannot be decoded.
@@ -118,6 +119,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         input: places.input,
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
+        case_insensitive: spec.input.case_insensitive,
         on_empty: spec.input.on_empty,
         on_corrupt_file: spec.input.on_corrupt_file,
         registry,

@@ -1,7 +1,6 @@
 //! `head`: prints the first rows of a Parquet file, so that nobody needs another tool to see what came out.
 
 use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
@@ -11,6 +10,7 @@ use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::storage::Place;
 use crate::validate::Location;
+use crate::visible;
 
 pub(super) fn head(args: &HeadArgs, context: &Context) -> Result<ExitCode, Error> {
     let settings = context.settings(&[])?;
@@ -27,7 +27,7 @@ pub(super) fn head(args: &HeadArgs, context: &Context) -> Result<ExitCode, Error
         path: args.path.clone(),
         source,
     })?;
-    let table = pretty_format_batches(&rows).map_err(|error| HeadError::Parquet {
+    let table = visible::table(&rows).map_err(|error| HeadError::Parquet {
         path: args.path.clone(),
         source: error.into(),
     })?;

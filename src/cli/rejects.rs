@@ -3,16 +3,16 @@
 use std::cmp::Reverse;
 
 use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
 use serde_json::{Value, json};
 
 use super::args::{RejectsCommand, RejectsShowArgs};
 use super::context::Context;
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
-use crate::records::DateFolder;
+use crate::records::{DateFolder, Log};
 use crate::rejects;
 use crate::storage::{Place, StorageError};
+use crate::visible;
 
 pub(super) fn rejects(command: &RejectsCommand, context: &Context) -> Result<ExitCode, Error> {
     match command {
@@ -52,17 +52,26 @@ fn show(args: &RejectsShowArgs, context: &Context) -> Result<ExitCode, Error> {
     Ok(ExitCode::Success)
 }
 
-/// The file of the plan that rejected rows last, of those whose name begins so.
+/// The file of the plan that rejected rows last, of those whose name begins so. Where no name is given, what was rejected before the
+/// newest publication is settled by it.
 async fn newest(date: &DateFolder, wanted: &str) -> Result<Option<Place>, StorageError> {
     let folder = date.place().join("rejects");
     let mut files = folder.list().await?;
     files.retain(|file| file.location.filename().is_some_and(|name| name.starts_with(wanted)));
+    let log = date.log();
+    if wanted.is_empty()
+        && let Some(commit) = Log::read(&log).await?.newest_commit()
+        && let Some(decided) = Log::written(&log, commit.n).await?
+    {
+        let own = date.rejects(&commit.plan_id);
+        files.retain(|file| file.location == *own.path() || file.last_modified > decided);
+    }
     files.sort_by_key(|file| Reverse(file.last_modified));
     Ok(files.into_iter().next().map(|file| folder.at(file.location)))
 }
 
 fn table(shown: &RecordBatch, file: &str, rows: usize) -> Result<String, ShowError> {
-    let table = pretty_format_batches(std::slice::from_ref(shown))?;
+    let table = visible::table(std::slice::from_ref(shown))?;
     Ok(format!(
         "{table}\n{} of {rows} rejected rows of {file}\n",
         shown.num_rows()

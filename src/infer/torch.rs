@@ -246,15 +246,22 @@ fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failur
             found: format!("shape {size:?}"),
         });
     }
-    let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
-    let returned = tensor.f_kind()?;
-    if loses(returned, kind(output.dtype)) {
-        return Err(Failure::Output {
+    let holds = |returned: Kind| {
+        if !loses(returned, kind(output.dtype)) {
+            return Ok(());
+        }
+        Err(Failure::Output {
             output: output.column.clone(),
             expected: output.dtype.to_string(),
             found: format!("{returned:?}, whose values that type cannot hold"),
-        });
+        })
+    };
+    // Activations are of real numbers.
+    if is_complex(tensor.f_kind()?) {
+        holds(tensor.f_kind()?)?;
     }
+    let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
+    holds(tensor.f_kind()?)?;
     let tensor = tensor.f_to_device(TorchDevice::Cpu)?;
     // A bool result becomes 0 and 1; a number becomes true where it is not 0.
     let tensor = if output.dtype == TensorType::Bool {
@@ -289,12 +296,18 @@ fn loses(from: Kind, to: Kind) -> bool {
     let integer = |kind| bits(kind) > 0;
     let sign = |kind| kind != Kind::Uint8;
     match (from, to) {
+        (from, _) if is_complex(from) => true,
         (_, Kind::Bool) | (Kind::Bool, _) => false,
         (from, to) if integer(from) && integer(to) => {
             bits(from) > bits(to) || (bits(from) == bits(to) && sign(from) != sign(to)) || (sign(from) && !sign(to))
         }
         (from, to) => !integer(from) && integer(to),
     }
+}
+
+/// Complex numbers would lose their imaginary parts: no type of an output holds them.
+fn is_complex(kind: Kind) -> bool {
+    matches!(kind, Kind::ComplexHalf | Kind::ComplexFloat | Kind::ComplexDouble)
 }
 
 /// No values of an output's type.

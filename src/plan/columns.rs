@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::names::OwnNames;
+
 /// Columns that are read and columns that are carried.
 #[derive(Debug, Clone)]
 pub struct Columns {
@@ -43,8 +45,8 @@ impl Columns {
     }
 
     /// The projection of one file.
-    pub fn projection(&self, schema: &SchemaDescriptor) -> ProjectionMask {
-        let read: HashSet<&str> = self.read.iter().map(String::as_str).collect();
+    pub(super) fn projection(&self, schema: &SchemaDescriptor, own_names: &OwnNames) -> ProjectionMask {
+        let read: HashSet<&str> = self.read.iter().map(|name| own_names.of(name)).collect();
         let roots = schema.root_schema().get_fields().iter().enumerate();
         let wanted = roots.filter(|(_, field)| read.contains(field.name()));
         ProjectionMask::roots(schema, wanted.map(|(root, _)| root))

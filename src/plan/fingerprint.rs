@@ -26,6 +26,9 @@ struct Identity<'a> {
     include_values: bool,
     #[serde(skip_serializing_if = "is_fail")]
     on_corrupt_file: OnCorruptFile,
+    /// Where damaged rows are rejected, it decides which rows those are; elsewhere a run that meets it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_decoded: Option<u64>,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
     files: usize,
@@ -55,7 +58,7 @@ fn is_fail(on: &OnCorruptFile) -> bool {
 }
 
 /// The first 32 hex digits of the SHA-256 over the plan's identity as JSON.
-pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
+pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded: u64) -> String {
     let inputs = plan.files.iter().map(|file| Input {
         path: file.place.location().to_string(),
         size: file.size,
@@ -71,6 +74,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan) -> String {
         on: job.rows.on,
         include_values: job.rows.include_values,
         on_corrupt_file: job.on_corrupt_file,
+        max_decoded: (job.on_corrupt_file == OnCorruptFile::Reject).then_some(max_decoded),
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
         files: job.files,

@@ -15,6 +15,7 @@ use percent_encoding::percent_decode_str;
 use super::claims::{self, SMALLEST_FILE, TAIL_BYTES, footer_length};
 use super::damage::{Damage, reading};
 use super::listing::Listed;
+use super::names::OwnNames;
 use super::{Columns, InputFile, PlanError, column_type};
 use crate::storage::StorageError;
 
@@ -28,7 +29,10 @@ const FOOTER_BYTES: u64 = 64 * 1024;
 pub(super) struct Footer {
     pub(super) file: Listed,
     pub(super) metadata: Arc<ParquetMetaData>,
+    /// Its columns, by the names that the job and the contract use.
     pub(super) schema: SchemaRef,
+    /// Those of them that the file calls otherwise.
+    pub(super) own_names: OwnNames,
     pub(super) partition: Vec<(String, Option<String>)>,
 }
 
@@ -63,6 +67,7 @@ async fn footer(file: Listed) -> Result<Result<Footer, CorruptFile>, StorageErro
     Ok(match read {
         Ok((metadata, schema)) => Ok(Footer {
             schema,
+            own_names: OwnNames::default(),
             partition: partition(&file.name),
             metadata,
             file,
@@ -110,8 +115,14 @@ pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, Sc
     let metadata = reading(|| ParquetMetaDataReader::decode_metadata(footer))?;
     claims::check(&metadata, size)?;
     let metadata = Arc::new(metadata);
-    let arrow = reading(|| ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()))?;
-    Ok((metadata, Arc::clone(arrow.schema())))
+    let arrow = |options| reading(|| ArrowReaderMetadata::try_new(Arc::clone(&metadata), options));
+    let arrow = match arrow(ArrowReaderOptions::new()) {
+        Ok(arrow) => arrow,
+        // Types of Arrow that this reader does not know stand beside the types of Parquet, which it does.
+        Err(error) => arrow(ArrowReaderOptions::new().with_skip_arrow_metadata(true)).map_err(|_| error)?,
+    };
+    let schema = Arc::clone(arrow.schema());
+    Ok((metadata, schema))
 }
 
 /// What writers put into a path for a null.
@@ -169,7 +180,7 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
     footers
         .into_iter()
         .map(|footer| {
-            let schema = as_planned(&footer.schema, columns);
+            let schema = as_planned(&footer.schema, columns, &footer.own_names);
             let options = ArrowReaderOptions::new().with_schema(schema);
             let metadata = reading(|| ArrowReaderMetadata::try_new(footer.metadata, options));
             let metadata = metadata.map_err(|damage| PlanError::Damaged {
@@ -181,7 +192,8 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 name: footer.file.name,
                 size: footer.file.meta.size,
                 etag: footer.file.meta.e_tag,
-                projection: columns.projection(metadata.parquet_schema()),
+                projection: columns.projection(metadata.parquet_schema(), &footer.own_names),
+                own_names: footer.own_names,
                 metadata,
                 partition: footer.partition,
                 divisible: Vec::new(),
@@ -190,15 +202,16 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
         .collect()
 }
 
-/// The schema with the planned types, as far as decoding alone can give them.
-fn as_planned(schema: &Schema, columns: &Columns) -> SchemaRef {
+/// The file's own schema with the planned types, as far as decoding alone can give them.
+fn as_planned(schema: &Schema, columns: &Columns, own_names: &OwnNames) -> SchemaRef {
     let fields = schema
         .fields()
         .iter()
         .map(|field| match columns.types.get(field.name()) {
             Some(planned) => {
                 let decoded = column_type::decoded(field.data_type(), planned);
-                Arc::new(Field::new(field.name(), decoded, field.is_nullable()))
+                let own = own_names.of(field.name());
+                Arc::new(Field::new(own, decoded, field.is_nullable()))
             }
             None => Arc::clone(field),
         });

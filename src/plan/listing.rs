@@ -63,11 +63,13 @@ async fn matching(input: &Place, path: &str, literal: usize) -> Result<Vec<Liste
     })?;
     let root = &path[..path[..literal].rfind('/').map_or(0, |slash| slash)];
     let root = input.at(Path::parse(root).unwrap_or_default());
+    let matches = |path: &Path| pattern.matches_with(path.as_ref(), MATCH);
+    whole(&root, matches)?;
     let objects = root.list().await?.into_iter();
-    let matching = objects.filter(|meta| pattern.matches_with(meta.location.as_ref(), MATCH));
+    let matching = objects.filter(|meta| matches(&meta.location));
     Ok(matching
         .map(|meta| {
-            let name = name_below(root.path().as_ref(), &meta);
+            let name = name_below(root.path().as_ref(), &meta.location);
             listed(&root, meta, name)
         })
         .collect())
@@ -75,17 +77,38 @@ async fn matching(input: &Place, path: &str, literal: usize) -> Result<Vec<Liste
 
 /// Parquet files below a folder, without those that writers hide.
 async fn below(input: &Place) -> Result<Vec<Listed>, PlanError> {
+    let root: &str = input.path().as_ref();
+    // A link at the place itself was named by the job, whatever it is called.
+    whole(input, |link| link == input.path() || counts(&name_below(root, link)))?;
     let mut files = Vec::new();
     for meta in input.list().await? {
-        let name = name_below(input.path().as_ref(), &meta);
-        let hidden = name
-            .split('/')
-            .any(|part| part.starts_with('.') || (part.starts_with('_') && !part.contains('=')));
-        if !hidden && has_parquet_extension(&name) {
+        let name = name_below(root, &meta.location);
+        if counts(&name) {
             files.push(listed(input, meta, name));
         }
     }
     Ok(files)
+}
+
+/// Whether a name below a folder is one of the input.
+fn counts(name: &str) -> bool {
+    let hidden = name
+        .split('/')
+        .any(|part| part.starts_with('.') || (part.starts_with('_') && !part.contains('=')));
+    !hidden && has_parquet_extension(name)
+}
+
+/// An error where something of the input is a link to nothing: its rows would be missing without a word.
+fn whole(root: &Place, counts: impl Fn(&Path) -> bool) -> Result<(), PlanError> {
+    let mut links = root.dangling();
+    links.retain(counts);
+    match links.first() {
+        None => Ok(()),
+        Some(link) => Err(PlanError::Dangling {
+            link: root.at(link.clone()).location().to_string(),
+            others: links.len() - 1,
+        }),
+    }
 }
 
 fn has_parquet_extension(name: &str) -> bool {
@@ -93,8 +116,8 @@ fn has_parquet_extension(name: &str) -> bool {
     extension.is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
 }
 
-fn name_below(root: &str, meta: &ObjectMeta) -> String {
-    let path: &str = meta.location.as_ref();
+fn name_below(root: &str, location: &Path) -> String {
+    let path: &str = location.as_ref();
     let below = path.strip_prefix(root).unwrap_or(path);
     below.trim_start_matches('/').to_owned()
 }

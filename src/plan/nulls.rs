@@ -29,7 +29,11 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
             file: footer.file.name.clone(),
             column: name.to_owned(),
             expected: expected.clone(),
-            found: format!("{nulls} of {all} nulls, by the footers"),
+            found: if nulls == all {
+                format!("{nulls} by the footer")
+            } else {
+                format!("{nulls} by the footer, and {all} in all files")
+            },
             rule: Rule::Nulls,
             hint: None,
         }));
@@ -52,7 +56,8 @@ fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
 /// Nulls of a column that is no list and lies in no struct, so far as the footer counts them.
 fn counted(footer: &Footer, name: &str) -> u64 {
     let schema = footer.metadata.file_metadata().schema_descr();
-    let mut leaves = (0..schema.num_columns()).filter(|&leaf| schema.column(leaf).path().parts() == [name]);
+    let own = footer.own_names.of(name);
+    let mut leaves = (0..schema.num_columns()).filter(|&leaf| schema.column(leaf).path().parts() == [own]);
     let Some(leaf) = leaves.next() else {
         return 0;
     };

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use super::accepts::{accepts, expected};
 use super::column_type::{self, Reach};
 use super::footers::Footer;
-use super::{Columns, PlanError, nulls};
+use super::{Columns, PlanError, names, nulls};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
 use crate::validate::Job;
@@ -131,6 +131,9 @@ struct Check<'a> {
 impl Check<'_> {
     fn file(&mut self, footer: &Footer) {
         self.duplicates(footer);
+        if self.job.case_insensitive {
+            self.ambiguous(footer);
+        }
         let carried = self.job.keys.iter().chain(&self.job.passthrough);
         for name in carried {
             if carried_field(footer, name).is_none() {
@@ -206,7 +209,11 @@ impl Check<'_> {
             .schema
             .fields()
             .iter()
-            .find(|field| field.name().eq_ignore_ascii_case(name));
+            .find(|field| field.name().to_lowercase() == name.to_lowercase());
+        if self.job.case_insensitive && names::alike(footer, name).len() > 1 {
+            // That has been said.
+            return;
+        }
         self.mismatches.push(Mismatch {
             file: footer.file.name.clone(),
             column: name.to_owned(),
@@ -217,8 +224,34 @@ impl Check<'_> {
             } else {
                 Rule::Missing
             },
-            hint: other_case.map(|field| format!("there is `{}`; names are compared by case", field.name())),
+            hint: other_case
+                .map(|field| {
+                    let own = field.name();
+                    format!("there is `{own}`; names are compared by case, unless input.case_insensitive = true")
+                })
+                .or_else(|| names::hidden(footer, name)),
         });
+    }
+
+    /// Columns that could be either of two of the file.
+    fn ambiguous(&mut self, footer: &Footer) {
+        let names: BTreeSet<_> = names::wanted(self.job, self.preprocessor).into_iter().collect();
+        for name in names {
+            let alike = names::alike(footer, &name);
+            if alike.len() > 1 {
+                let found = alike.iter().map(|own| format!("`{own}`"));
+                self.mismatches.push(Mismatch {
+                    file: footer.file.name.clone(),
+                    expected: "one column of that name, in whatever case".to_owned(),
+                    found: found.collect::<Vec<_>>().join(" and "),
+                    rule: Rule::Case,
+                    hint: alike
+                        .contains(name.as_str())
+                        .then(|| format!("input.case_insensitive = false takes `{name}`")),
+                    column: name,
+                });
+            }
+        }
     }
 
     fn duplicates(&mut self, footer: &Footer) {

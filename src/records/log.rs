@@ -157,6 +157,12 @@ impl Log {
         folder.join(&numbered(number)).create(encode(entry)).await
     }
 
+    /// When a record was written, by the store's clock.
+    pub async fn written(folder: &Place, number: u64) -> Result<Option<DateTime<Utc>>, StorageError> {
+        let record = folder.join(&numbered(number)).head().await?;
+        Ok(record.map(|record| record.last_modified))
+    }
+
     /// The highest number.
     pub fn head(&self) -> u64 {
         self.entries.last_key_value().map_or(0, |(number, _)| *number)

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tracing::info;
 
 use super::claim::{self, Claim, Intent};
+use super::elsewhere;
 use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
 use super::tuning::tuner;
@@ -145,7 +146,7 @@ impl<'a> Line<'a> {
     }
 
     /// Scores what is missing, puts all parts together, commits, and shows the result.
-    pub(super) fn finish(mut self, hold: Arc<Hold>, around: &Surroundings<'_>) -> Result<Outcome, Error> {
+    pub(super) fn finish(mut self, hold: &Arc<Hold>, around: &Surroundings<'_>) -> Result<Outcome, Error> {
         // What a shard's own pass counted comes again with all parts.
         let mut tally = self.tally.again();
         let stamp = Stamp {
@@ -188,27 +189,45 @@ impl<'a> Line<'a> {
     fn score(
         &self,
         chunks: Vec<ChunkId>,
-        hold: Option<Arc<Hold>>,
+        hold: Option<&Arc<Hold>>,
         around: &Surroundings<'_>,
-        take: impl FnMut(Part) -> Result<(), Error>,
+        mut take: impl FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let work = Work {
-            scorer: Arc::clone(&self.scorer),
-            checkpoint: Arc::clone(&self.checkpoint),
-            watch: Arc::clone(&self.watch),
-            chunks,
-            gate: self.claim.gate(hold, &around.clock),
-        };
-        let grace = around.settings.run.shutdown_grace;
-        pipeline::run(
-            work,
-            self.limits,
-            around.runtime,
-            around.shutdown,
-            grace,
-            around.monitor,
-            take,
-        )
+        let mut left = chunks;
+        loop {
+            let work = Work {
+                scorer: Arc::clone(&self.scorer),
+                checkpoint: Arc::clone(&self.checkpoint),
+                watch: Arc::clone(&self.watch),
+                chunks: left.clone(),
+                gate: self.claim.gate(hold.cloned(), &around.clock),
+            };
+            let grace = around.settings.run.shutdown_grace;
+            let mut taken = 0;
+            let ended = pipeline::run(
+                work,
+                self.limits,
+                around.runtime,
+                around.shutdown,
+                grace,
+                around.monitor,
+                |part| {
+                    take(part)?;
+                    taken += 1;
+                    Ok(())
+                },
+            );
+            match ended {
+                // What was tried does not speak for the rest of the date.
+                Err(_)
+                    if self.scorer.evidence.take_doubt()
+                        && elsewhere::takes_any(&self.scorer, &self.watch, around)? =>
+                {
+                    left.drain(..taken);
+                }
+                ended => return ended,
+            }
+        }
     }
 
     fn publish(mut self, spool: Spool, around: &Surroundings<'_>) -> Result<Outcome, Error> {

@@ -46,6 +46,8 @@ pub enum Verdict {
     Skipped,
     /// No row of what is published was rejected.
     NothingRejected,
+    /// Rows were rejected, and whatever could change what becomes of them is as it was.
+    NothingCorrected,
     /// Its shard is done, and others are not yet.
     ShardDone,
 }
@@ -68,6 +70,9 @@ impl Notice {
                 format!("{job} for {date}: already published in {output}{number}; {why}\n")
             }
             Verdict::NothingRejected => format!("{job} for {date}: no row was rejected; nothing to do\n"),
+            Verdict::NothingCorrected => format!(
+                "{job} for {date}: input, model and policy are those by which rows were rejected; nothing to do\n"
+            ),
             Verdict::Skipped => format!("{job} for {date}: another process works on it; skipped\n"),
             Verdict::ShardDone => format!("{job} for {date}: this shard is done, others are not yet\n"),
         }

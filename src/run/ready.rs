@@ -51,7 +51,7 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
         warn!(file = file.name, "is left out: it {}", file.damage);
     }
     Ok(Ready {
-        base_id: fingerprint(job, &artifact, &plan),
+        base_id: fingerprint(job, &artifact, &plan, max_decoded(around.settings, limits(around))),
         artifact,
         preprocessor,
         plan,

@@ -8,14 +8,16 @@ use crate::error::Error;
 use crate::output::OutputSchema;
 use crate::plan::{Plan, of_rejected, same_values};
 use crate::publish;
-use crate::records::Commit;
+use crate::records::{Commit, Log};
 use crate::rejects;
 use crate::rescore::{Rescore, RescoreError, published_rows, rejected};
 use crate::run::Notice;
+use crate::spec::OnExisting;
 use crate::validate::Job;
 
 impl Desk {
-    /// Turns a plan of the whole date into one of its rejected rows. A notice when there are none.
+    /// Turns a plan of the whole date into one of its rejected rows. A notice when there are none, or when nothing was corrected since,
+    /// unless the job says that what is published is scored again all the same.
     pub(super) async fn only_rejected(&self, job: &Job, ready: &mut Ready) -> Result<Option<Notice>, Error> {
         let standing = self.standing().await?;
         if let Some(pending) = standing.pending() {
@@ -27,6 +29,12 @@ impl Desk {
         if commit.rows_rejected == 0 {
             return Ok(Some(Notice {
                 outcome: Verdict::NothingRejected,
+                ..self.notice_of(commit)
+            }));
+        }
+        if job.on_existing != OnExisting::Replace && is_unchanged(&standing.log, commit, &ready.base_id) {
+            return Ok(Some(Notice {
+                outcome: Verdict::NothingCorrected,
                 ..self.notice_of(commit)
             }));
         }
@@ -84,6 +92,13 @@ impl Desk {
         same_columns(&plan, wanted.logical())?;
         Ok(plan)
     }
+}
+
+/// Whether input, model and policy are those by which these rows were rejected: in a run of the whole date, or of what an earlier
+/// publication had rejected.
+fn is_unchanged(log: &Log, commit: &Commit, base_id: &str) -> bool {
+    let of = |earlier: &Commit| commit.base_id == of_rejected(base_id, &earlier.plan_id);
+    commit.base_id == base_id || log.commits().any(of)
 }
 
 /// An error when the published files have other columns than would be written.

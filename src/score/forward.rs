@@ -13,7 +13,7 @@ use arrow::error::ArrowError;
 use rayon::prelude::*;
 
 use super::Tuner;
-use super::isolate::{Evidence, Isolated, isolate};
+use super::isolate::{self, Evidence, Isolated, SAMPLE_OF_CHUNK, isolate};
 use crate::batch::{BadRow, BatchSize, InputTensor, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
 use crate::infer::{Model, ModelError, check, empty, zeros};
@@ -158,7 +158,14 @@ fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Ba
             (outputs, Vec::new(), false)
         }
         Err(error) if error.is_thrown() => {
-            let found = isolate(rows.clone(), error, pass.tolerated, pass.evidence, &run)?;
+            let found = isolate(
+                rows.clone(),
+                0..prepared.rows(),
+                error,
+                pass.tolerated,
+                pass.evidence,
+                &run,
+            )?;
             let outputs = filled(&found, rows, pass.preprocessor)?;
             (outputs, found.bad, found.is_cut_short)
         }
@@ -171,6 +178,13 @@ fn scored(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Ba
         is_cut_short,
         times: times.into_inner(),
     })
+}
+
+/// Whether the model takes any of some rows of a chunk that stand far apart.
+pub(super) fn takes_any(prepared: &Prepared, pass: Pass<'_>) -> Result<bool, ModelError> {
+    let times = RefCell::new(StageTimes::default());
+    let run = |rows: &Range<usize>| run(prepared, rows, pass, &mut times.borrow_mut());
+    isolate::takes_any(&(0..prepared.rows()), SAMPLE_OF_CHUNK, &run)
 }
 
 /// A batch that does not fit the device, as two; later ones are smaller from the start.

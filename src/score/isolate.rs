@@ -16,11 +16,15 @@ const MOST_FAILURES: usize = 32;
 /// Rows of a batch, far apart, that are tried before the model is said to be at fault: bad rows stand together more often than not.
 const SAMPLE: usize = 16;
 
+/// Rows of the chunk that are tried when those of the batch do not help.
+pub(super) const SAMPLE_OF_CHUNK: usize = 64;
+
 /// Whether the model has given results for rows of this run; shared by all threads.
 #[derive(Debug, Default)]
 pub struct Evidence {
     works: AtomicBool,
     failures: AtomicUsize,
+    doubted: AtomicBool,
 }
 
 impl Evidence {
@@ -30,8 +34,13 @@ impl Evidence {
     }
 
     /// Whether it has ever.
-    pub(super) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         self.works.load(Ordering::Relaxed)
+    }
+
+    /// Whether a chunk was given up since the model seemed to be at fault; asked once for each time. Rows of other chunks may prove it wrong.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// A pass has failed. So many have by now.
@@ -41,7 +50,7 @@ impl Evidence {
 }
 
 /// Runs the model on some rows of the chunk together.
-type Run<'a> = dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError> + 'a;
+pub(super) type Run<'a> = dyn Fn(&Range<usize>) -> Result<Vec<ArrayRef>, ModelError> + 'a;
 
 /// A batch that was scored in pieces.
 #[derive(Debug, Default)]
@@ -57,6 +66,7 @@ pub(super) struct Isolated {
 /// Scores the rows of a batch on which the model has thrown, apart from those that it throws on by themselves.
 pub(super) fn isolate(
     rows: Range<usize>,
+    chunk: Range<usize>,
     error: ModelError,
     tolerated: u64,
     evidence: &Evidence,
@@ -67,6 +77,7 @@ pub(super) fn isolate(
         evidence,
         tolerated,
         batch: rows.clone(),
+        chunk,
         found: Isolated::default(),
     };
     search.doubt(&error)?;
@@ -79,6 +90,7 @@ struct Search<'a> {
     evidence: &'a Evidence,
     tolerated: u64,
     batch: Range<usize>,
+    chunk: Range<usize>,
     found: Isolated,
 }
 
@@ -125,34 +137,33 @@ impl Search<'_> {
     /// Counts a pass that failed. An error when the model is at fault and not the rows.
     fn doubt(&self, error: &ModelError) -> Result<(), ModelError> {
         let tries = self.evidence.failed();
-        if tries < MOST_FAILURES || self.evidence.is_there() || self.takes_any()? {
+        if tries < MOST_FAILURES || self.evidence.is_there() {
             return Ok(());
         }
+        if takes_any(&self.batch, SAMPLE, self.run)? || takes_any(&self.chunk, SAMPLE_OF_CHUNK, self.run)? {
+            self.evidence.works();
+            return Ok(());
+        }
+        self.evidence.doubted.store(true, Ordering::Relaxed);
         Err(ModelError::Always {
             tries,
             reason: error.reason(),
         })
     }
+}
 
-    /// Whether the model takes any of some rows of the batch that stand far apart.
-    fn takes_any(&self) -> Result<bool, ModelError> {
-        let rows = self.batch.len();
-        if rows < SAMPLE {
-            return Ok(false);
+/// Whether the model takes any of some rows that stand far apart.
+pub(super) fn takes_any(rows: &Range<usize>, most: usize, run: &Run<'_>) -> Result<bool, ModelError> {
+    let places = rows.len().min(most);
+    for place in 0..places {
+        let row = rows.start + place * rows.len() / places;
+        match run(&(row..row + 1)) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.is_thrown() => {}
+            Err(error) => return Err(error),
         }
-        for place in 0..SAMPLE {
-            let row = self.batch.start + place * rows / SAMPLE;
-            match (self.run)(&(row..row + 1)) {
-                Ok(_) => {
-                    self.evidence.works();
-                    return Ok(true);
-                }
-                Err(error) if error.is_thrown() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
     }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -180,7 +191,14 @@ mod tests {
                 }
             }
         };
-        let found = isolate(0..rows, thrown(rows, "a batch"), tolerated, &Evidence::default(), &run);
+        let found = isolate(
+            0..rows,
+            0..rows,
+            thrown(rows, "a batch"),
+            tolerated,
+            &Evidence::default(),
+            &run,
+        );
         (found, failures.into_inner())
     }
 
@@ -231,7 +249,7 @@ mod tests {
         let all: Vec<_> = (0..100_000).collect();
         let (found, failures) = search(all.len(), &all, 1_000_000);
         assert!(matches!(found, Err(ModelError::Always { .. })));
-        assert!(failures < MOST_FAILURES + SAMPLE);
+        assert!(failures < MOST_FAILURES + SAMPLE + SAMPLE_OF_CHUNK);
     }
 
     #[test]

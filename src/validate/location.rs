@@ -186,7 +186,7 @@ fn may_match(segment: &str, name: &str) -> bool {
 }
 
 /// True for characters that a terminal does not show, or shows somewhere else: a path with one is not the path that its reader sees.
-pub(super) fn unseen(c: char) -> bool {
+pub fn unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

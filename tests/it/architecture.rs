@@ -8,8 +8,9 @@ use std::path::Path;
 
 use crate::support::repository;
 
-/// Modules that any other may import: what an error is, how a process ends, what a time, a digest or a nonce is, where a test may interfere.
-const WORDS: [&str; 8] = [
+/// Modules that any other may import: what an error is, how a process ends, what a time, a digest or a nonce is, how text of others
+/// is shown, where a test may interfere.
+const WORDS: [&str; 9] = [
     "clock",
     "digest",
     "error",
@@ -18,6 +19,7 @@ const WORDS: [&str; 8] = [
     "guard",
     "nonce",
     "thrift",
+    "visible",
 ];
 
 /// What else each module may import. Modules stand in the order of `lib.rs`.
@@ -35,6 +37,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("nonce", ""),
     ("shutdown", ""),
     ("thrift", ""),
+    ("visible", ""),
     // What is asked.
     ("document", "problem schema"),
     ("problem", ""),

@@ -179,6 +179,13 @@ class NoTensor(nn.Module):
         return float(x.sum())
 
 
+class Spectrum(nn.Module):
+    """Gives complex numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.complex(x[:, 0], x[:, 1])
+
+
 def numeric(name: str) -> dict:
     return {"name": name, "kind": "numeric", "dtype": "float32"}
 
@@ -310,6 +317,7 @@ MODELS = {
     "hungry-at-once": (Hungry(0.0), A_AND_B | {"outputs": [output("score")]}),
     "few-rows": (FewRows(), A_AND_B | {"outputs": [output("score")]}),
     "no-tensor": (NoTensor(), A_AND_B | {"outputs": [output("score")]}),
+    "spectrum": (Spectrum(), A_AND_B | {"outputs": [output("score")]}),
     "unknown-operator": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
     "newer-form": (Ratio(), A_AND_B | {"outputs": [output("score")]}),
 }

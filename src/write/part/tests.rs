@@ -20,7 +20,8 @@ const ROWS: i64 = 5_000;
 /// Rows of a source with a key, a text that repeats, and a time.
 fn source() -> RecordBatch {
     let key = Int64Array::from_iter_values((0..ROWS).map(|row| row * 7));
-    let text = StringArray::from_iter((0..ROWS).map(|row| (row % 11 != 0).then(|| format!("C{:03}", row % 300))));
+    let text = (0..ROWS).map(|row| (row % 11 != 0).then(|| format!("C{:03}", row % 300)));
+    let text = text.collect::<StringArray>();
     let time = TimestampMicrosecondArray::from_iter_values((0..ROWS).map(|row| row * 1_000)).with_timezone("UTC");
     let schema = Schema::new(vec![
         Field::new("key", DataType::Int64, true),

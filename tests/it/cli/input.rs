@@ -135,7 +135,7 @@ fn null_without_a_value_for_nulls_is_found_by_the_footer_with_file_and_column() 
     run.expect_refusal(ExitCode::BadRows);
     insta::assert_snapshot!(run.message(), @r#"
     error: the input holds nulls that the job does not tolerate; nothing was scored:
-      - `part-00001.parquet`: column `days_since_signup`: expected no nulls (NULL_FEATURE = "fail"), found 1 of 1 nulls, by the footers [nulls]
+      - `part-00001.parquet`: column `days_since_signup`: expected no nulls (NULL_FEATURE = "fail"), found 1 by the footer [nulls]
       hint: correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = "reject"
       exit code: 13 (more bad rows or damaged files than allowed)
     "#);
@@ -149,7 +149,7 @@ fn null_key_is_found_by_the_footer_with_file_and_column() {
     run.expect_refusal(ExitCode::BadRows).expect_said(&[
         "`part-00000.parquet`: column `transaction_id`",
         "NULL_KEY",
-        "1 of 1 nulls",
+        "1 by the footer",
     ]);
 }
 

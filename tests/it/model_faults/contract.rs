@@ -203,7 +203,8 @@ fn result_that_is_no_tensor_is_refused() {
 
 #[test]
 fn output_of_another_length_than_the_batch_is_refused() {
-    let few = over("few-rows", &[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0]);
+    // By one thread, so that the three rows are one batch.
+    let few = over("few-rows", &[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0]).setting("threads.score", "1");
     insta::assert_snapshot!(refused(&few), @"
     error: output `score`: expected shape [-1] for 3 rows, the model returned shape [2]
       hint: compare the contract's `outputs` with what forward() returns
@@ -217,4 +218,25 @@ fn dry_run_tries_the_model() {
     let run = fixture.argument("--dry-run").run();
     run.expect_refusal(ExitCode::Model)
         .expect_said(&["takes 15 values a row and was given 14"]);
+}
+
+#[test]
+fn complex_results_are_refused_since_no_column_holds_their_imaginary_parts() {
+    let message = refused_over("spectrum", |_| {});
+    insta::assert_snapshot!(message, @"
+    error: try `models/spectrum/1/model.pt` on 2 rows of zeros, given x float32 [2, 2]
+      caused by: output `score`: expected float32, the model returned ComplexFloat, whose values that type cannot hold
+      hint: compare the contract's `outputs` with what forward() returns
+      exit code: 11 (model missing, damaged, or not as its contract says)
+    ");
+    for activation in ["sigmoid", "exp"] {
+        let message = refused_over("spectrum", |metadata| {
+            metadata["outputs"][0]["activation"] = json!(activation);
+        });
+        assert!(message.contains("ComplexFloat"), "{message}");
+    }
+    for dtype in ["float64", "bool"] {
+        let message = refused_over("spectrum", |metadata| metadata["outputs"][0]["dtype"] = json!(dtype));
+        assert!(message.contains("ComplexFloat"), "{message}");
+    }
 }

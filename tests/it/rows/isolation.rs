@@ -46,6 +46,49 @@ fn more_rows_than_tolerated_end_the_search() {
 }
 
 #[test]
+fn first_chunks_of_nothing_but_bad_rows_are_no_fault_of_the_model() {
+    for (threads, batch_rows) in [("1", "4"), ("2", "4"), ("1", "16")] {
+        // Chunks have at most 16 rows: the first of nothing but bad ones, and good ones between them or at the end.
+        for good in [
+            vec![96..100],
+            vec![98..99],
+            vec![40..41],
+            vec![0..1],
+            vec![97..98, 50..60],
+        ] {
+            let mut rows = rows(100);
+            let is_good = |row: usize| good.iter().any(|good| good.contains(&row));
+            for (number, row) in rows.iter_mut().enumerate() {
+                if !is_good(number) {
+                    row.a = Some(666.0);
+                }
+            }
+            let job = rejecting(job(), "MODEL_ERROR", 100)
+                .job("rows.max_bad_fraction", "1.0")
+                .setting("threads.score", threads)
+                .setting("line.batch_rows", batch_rows);
+            let run = run(&job, &rows);
+            let kept = rows.iter().enumerate().filter(|(number, _)| is_good(*number));
+            expect_published(&run, kept.map(|(_, row)| row));
+        }
+    }
+}
+
+#[test]
+fn more_bad_rows_at_the_beginning_than_tolerated_are_bad_rows() {
+    let mut rows = rows(100);
+    for row in &mut rows[..80] {
+        row.a = Some(666.0);
+    }
+    let run = run(&rejecting(job(), "MODEL_ERROR", 60).published_before(), &rows);
+    run.expect_refusal(ExitCode::BadRows);
+    let strict = super::picky::run(&job().published_before(), &rows);
+    strict
+        .expect_refusal(ExitCode::BadRows)
+        .expect_said(&["MODEL_ERROR", "the fan is on fire"]);
+}
+
+#[test]
 fn model_that_throws_on_everything_is_at_fault_itself() {
     for batch_rows in ["1", "4", "64"] {
         let job = rejecting(job(), "MODEL_ERROR", 1_000)

@@ -3,7 +3,7 @@
 use batch_infer::exit::ExitCode;
 
 use super::picky::{expect_published, job, rejected, rejecting, rows, run, write};
-use crate::support::JobFixture;
+use crate::support::{DATE, JobFixture};
 
 /// A job that tolerates what these tests do to rows.
 fn tolerant() -> JobFixture {
@@ -113,4 +113,73 @@ fn row_whose_new_key_is_published_already_is_no_second_row_of_it() {
         .expect_said(&["DUPLICATE_KEY", "without --only-rejected"]);
     mended[0].key = Some(1_000);
     expect_published(&run(&job, &mended), &mended);
+}
+
+/// What `rejects show` says.
+fn shown(job: &JobFixture, arguments: &[&str]) -> String {
+    let mut command = job.command("rejects show");
+    let output = command.args(["--date", DATE]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn mended_rows_are_shown_no_more() {
+    let mut broken = rows(20);
+    broken[3].a = None;
+    let job = tolerant();
+    let first = run(&job, &broken);
+    let plan = first.report()["plan_id"].as_str().unwrap().to_owned();
+    assert_eq!(rejected(&job).len(), 1);
+    let job = job.argument("--only-rejected");
+    run(&job, &rows(20)).expect_success();
+    assert!(shown(&job, &[]).contains("no rows were rejected"));
+    let of_plan = shown(&job, &["--plan", &plan]);
+    assert!(
+        of_plan.contains("1 of 1 rejected rows"),
+        "of a plan that is named, all the same: {of_plan}"
+    );
+
+    // A run that fails later is the last word about bad rows again.
+    let job = job.without_arguments().job("rows.max_bad_rows", "1");
+    broken[9].a = None;
+    run(&job, &broken).expect_exit(ExitCode::BadRows);
+    assert!(shown(&job, &[]).contains("rejected rows of"), "{}", shown(&job, &[]));
+}
+
+#[test]
+fn without_a_correction_nothing_is_scored_or_published() {
+    let mut broken = rows(40);
+    broken[7].a = None;
+    broken[30].a = None;
+    let job = tolerant();
+    let first = run(&job, &broken);
+    let job = job.argument("--only-rejected");
+    let nothing = job.run();
+    assert_eq!(nothing.report()["outcome"], "nothing_corrected");
+    assert_eq!(nothing.report()["plan_id"], first.report()["plan_id"]);
+    // The whole date is still known to be published.
+    let job = job.without_arguments();
+    assert_eq!(job.run().report()["outcome"], "already_published");
+
+    // One of two is mended; after that, nothing again.
+    let job = job.argument("--only-rejected");
+    broken[7].a = Some(1.0);
+    let second = run(&job, &broken);
+    assert_eq!(second.report()["rows"]["out"], 39);
+    assert_eq!(job.run().report()["outcome"], "nothing_corrected");
+    let forced = job.job("output.on_existing", "'replace'").run();
+    assert_eq!(forced.report()["rows"]["out"], 39);
+}
+
+#[test]
+fn controls_in_keys_do_not_reach_the_terminal() {
+    let mut broken = rows(4);
+    broken[1].a = None;
+    broken[1].plan = Some("\u{1b}[2J\u{9b}31m\nfree");
+    let job = tolerant().job("rows.include_values", "true");
+    run(&job, &broken).expect_success();
+    let text = shown(&job, &[]);
+    assert!(text.contains(r"\u{1b}[2J\u{9b}31m\nfree"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{9b}']), "{text:?}");
 }

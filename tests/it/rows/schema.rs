@@ -339,3 +339,79 @@ fn empty_input_is_published_or_refused_as_the_job_says() {
         .expect_refusal(ExitCode::InputNotReady)
         .expect_said(&["hold no rows"]);
 }
+
+/// A job that takes names in whatever case.
+fn case_insensitive() -> JobFixture {
+    job().job("input.case_insensitive", "true")
+}
+
+/// Columns under other names.
+fn called(names: &[(&str, &'static str)]) -> Columns {
+    let columns = columns().into_iter();
+    columns
+        .map(|(name, values)| {
+            let found = names.iter().find(|(old, _)| *old == name);
+            (found.map_or(name, |(_, new)| new), values)
+        })
+        .collect()
+}
+
+#[test]
+fn names_in_another_case_are_taken_where_the_job_says_so() {
+    let upper = [
+        ("k", "K"),
+        ("a", "A"),
+        ("b", "B"),
+        ("plan", "Plan"),
+        ("v", "V"),
+        ("r", "R"),
+    ];
+    let exact = job();
+    write(&exact, "part-00000.parquet", columns());
+    let expected = exact.run().partition().numbers("score");
+    let job = case_insensitive();
+    // Each file in its own case.
+    write(&job, "a.parquet", called(&upper));
+    write(&job, "b.parquet", columns());
+    write(
+        &job,
+        "c.parquet",
+        [called(&upper[..2]), vec![("PLANS", strings("x"))]].concat(),
+    );
+    let run = job.run();
+    run.expect_success();
+    let partition = run.partition();
+    let keys: Vec<i64> = (0..3).flat_map(|_| 0..10).collect();
+    assert_eq!(partition.integers("k"), keys, "by the name of the job");
+    assert_eq!(partition.numbers("score"), expected.repeat(3));
+}
+
+#[test]
+fn names_in_another_case_are_judged_like_any_others() {
+    let mut said = Vec::new();
+    for (case, columns) in [
+        (
+            "feature twice",
+            [called(&[("a", "A")]), vec![("a", doubles(9.0))]].concat(),
+        ),
+        (
+            "two other cases",
+            [called(&[("plan", "Plan")]), vec![("PLAN", strings("x"))]].concat(),
+        ),
+        ("wrong type", [without("a"), vec![("A", strings("x"))]].concat()),
+        ("missing", without("a")),
+    ] {
+        let job = case_insensitive().published_before();
+        write(&job, "part-00000.parquet", columns);
+        let run = job.run();
+        run.expect_refusal(ExitCode::Schema);
+        said.push(format!("{case}\n{}", run.message()));
+    }
+    let nulls = case_insensitive().published_before();
+    let columns = [without("k"), vec![("K", new_null_array(&DataType::Int64, ROWS))]].concat();
+    write(&nulls, "part-00000.parquet", columns);
+    let run = nulls.run();
+    run.expect_refusal(ExitCode::BadRows);
+    said.push(format!("null keys\n{}", run.message()));
+    insta::assert_snapshot!("other_case", said.join("\n"));
+}

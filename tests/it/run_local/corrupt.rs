@@ -246,8 +246,90 @@ fn input_of_nothing_but_damaged_files_is_an_error() {
         })
         .published_before()
         .run();
+    run.expect_refusal(ExitCode::BadRows);
+    insta::assert_snapshot!(run.message(), @"
+    error: `part-00000.parquet` ends with `xyz{`, and a Parquet file ends with `PAR1`: it is cut off, still being written, or something else; none of the 2 files of the input can be read
+      hint: check that `input.path` names what a Parquet writer has written and finished, and have it written again; with nothing that can be read there is nothing to score
+      exit code: 13 (more bad rows or damaged files than allowed)
+    ");
+    let run = JobFixture::new()
+        .rows(50)
+        .damaged(|folder| change(&folder.join(FIRST), |bytes| bytes.truncate(100)))
+        .run();
     run.expect_refusal(ExitCode::BadRows)
-        .expect_said(&[FIRST, "and 1 more of the input's files cannot be read"]);
+        .expect_said(&["it is the only file of the input", "nothing to score"]);
+    assert!(!run.message().contains("on_corrupt_file"), "{}", run.message());
+}
+
+#[test]
+fn cap_on_decoded_bytes_is_part_of_a_plan_that_may_lose_rows() {
+    let plan = |job: JobFixture, cap: &str| {
+        let run = job.setting("line.max_decoded", cap).run();
+        run.report()["plan_id"].as_str().unwrap().to_owned()
+    };
+    let rejecting = || JobFixture::new().rows(50).job("input.on_corrupt_file", "'reject'");
+    assert_ne!(plan(rejecting(), "100MiB"), plan(rejecting(), "200MiB"));
+    // Where a row group that is too large ends the run, no row depends on it.
+    let job = JobFixture::new().rows(50);
+    job.setting("line.max_decoded", "100MiB").run().expect_rows(50);
+}
+
+#[test]
+fn keys_that_are_damaged_are_fetched_once_more_before_any_row_is_lost() {
+    let run = rejecting()
+        .job("rows.on.DUPLICATE_KEY", "'reject'")
+        .setting("log.level", "warn")
+        .run();
+    let report = run.expect_success().report();
+    assert_eq!(report["rows"]["rejected_by_reason"]["CORRUPT_FILE"], 50);
+    run.expect_said(&["keys cannot be decoded; fetching them once more"]);
+    let strict = rejecting()
+        .job("rows.on.DUPLICATE_KEY", "'reject'")
+        .job("input.on_corrupt_file", "'fail'")
+        .run();
+    strict
+        .expect_refusal(ExitCode::BadRows)
+        .expect_said(&[&format!("decode row group 2 of `{SECOND}`")]);
+}
+
+#[test]
+fn link_to_nothing_is_named_and_not_passed_over() {
+    let link = |folder: &Path, name: &str| std::os::unix::fs::symlink("/nowhere/x.parquet", folder.join(name)).unwrap();
+    let fixture = JobFixture::new()
+        .rows(50)
+        .damaged(|folder| link(folder, SECOND))
+        .published_before();
+    let run = fixture.run();
+    run.expect_refusal(ExitCode::InputNotReady);
+    insta::assert_snapshot!(run.message(), @"
+    error: `HOME/features/date=2026-11-19/part-00001.parquet` is a link to nothing
+      hint: put back the file that it leads to, or remove the link
+      exit code: 14 (input not ready)
+    ");
+    for (path, links, is_refused) in [
+        ("features/date={date}/*.parquet", [SECOND, "part-00002.parquet"], true),
+        (
+            "features/date={date}/part-00000.parquet",
+            [SECOND, "other.parquet"],
+            false,
+        ),
+        ("features/date={date}", ["_hidden.parquet", "README.md"], false),
+        (
+            "features/date={date}/part-00001.parquet",
+            [SECOND, "other.parquet"],
+            true,
+        ),
+    ] {
+        let fixture = JobFixture::new().rows(50).job("input.path", &format!("'{path}'"));
+        let fixture = fixture.damaged(|folder| links.iter().for_each(|name| link(folder, name)));
+        let run = fixture.run();
+        if is_refused {
+            run.expect_exit(ExitCode::InputNotReady)
+                .expect_said(&[SECOND, "is a link to nothing"]);
+        } else {
+            run.expect_rows(50);
+        }
+    }
 }
 
 /// The features with a further column, which the job carries to the output.
