@@ -147,7 +147,8 @@ impl Scorer {
         let encoding = Stopwatch::start(clock);
         let predictions = self.sound(&whole, &mut screened, forwarded)?;
         let Screened { batch, bad } = screened;
-        let mut rows = write::batch(&self.schema, contract, &batch.columns, &predictions)?;
+        let carried = self.carried(&whole, &bad)?;
+        let mut rows = write::batch(&self.schema, contract, &carried, &predictions)?;
         let bytes = match self.rescore.as_ref().zip(published) {
             Some((rescore, published)) => {
                 let scored = write::whole(&self.schema, &rows)?;
@@ -207,6 +208,14 @@ impl Scorer {
             },
             clock: self.clock.as_ref(),
         }
+    }
+
+    /// The carried columns of the rows that were scored, with the values that were read: what is imputed is imputed for the model alone.
+    fn carried(&self, whole: &FeatureBatch, bad: &[BadRow]) -> Result<RecordBatch, ScoreError> {
+        let schema = whole.columns.schema();
+        let names = self.schema.carried().iter();
+        let columns: Vec<usize> = names.filter_map(|field| schema.index_of(field.name()).ok()).collect();
+        Ok(screen::without(&whole.columns.project(&columns)?, bad)?)
     }
 
     /// The rows that are to be scored: all, unless the run is about rejected rows alone.

@@ -75,17 +75,18 @@ fn is_usual(column: &ColumnChunkMetaData) -> bool {
         column.compression(),
         Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) | Compression::LZ4_RAW
     );
-    #[expect(deprecated, reason = "Spark names it for the levels of columns that have none")]
+    let no_levels = column.column_descr().max_def_level() == 0;
+    #[expect(deprecated, reason = "some writers name it for the levels of columns that have none")]
     let usual = |encoding: Encoding| {
-        matches!(
-            encoding,
-            Encoding::PLAIN
-                | Encoding::RLE
-                | Encoding::BIT_PACKED
-                | Encoding::PLAIN_DICTIONARY
-                | Encoding::RLE_DICTIONARY
-                | Encoding::DELTA_BINARY_PACKED
-        )
+        (no_levels && encoding == Encoding::BIT_PACKED)
+            || matches!(
+                encoding,
+                Encoding::PLAIN
+                    | Encoding::RLE
+                    | Encoding::PLAIN_DICTIONARY
+                    | Encoding::RLE_DICTIONARY
+                    | Encoding::DELTA_BINARY_PACKED
+            )
     };
     compressed && column.encodings().all(usual)
 }

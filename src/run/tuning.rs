@@ -9,7 +9,7 @@ use crate::score::{Measure, Tuner};
 use crate::settings::{Settings, Tune};
 
 /// Sizes on CPU, in rows or tokens, by how much they give up of the cache for fewer calls.
-const ON_CPU: [usize; 7] = [64, 256, 512, 1_024, 2_048, 4_096, 16_384];
+const ON_CPU: [usize; 6] = [64, 256, 512, 1_024, 2_048, 4_096];
 
 /// Sizes on CUDA.
 const ON_CUDA: [usize; 5] = [4_096, 8_192, 16_384, 32_768, 65_536];
@@ -17,8 +17,11 @@ const ON_CUDA: [usize; 5] = [4_096, 8_192, 16_384, 32_768, 65_536];
 /// At most one row in so many is scored in a size that is still tried. Its result counts, so that what is lost is a part of its time.
 const SHARE: usize = 10;
 
-/// Bytes of a batch's tensors that are worth a trial: beyond it lies no cache, and chunks are not larger by much.
-const MOST_BYTES: usize = 64 << 20;
+/// Bytes of a batch's tensors that are worth a trial on CPU: beyond it lies no cache, and what the model makes of them may be many times as large.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The same on CUDA.
+const MOST_CUDA_BYTES: usize = 1 << 30;
 
 /// Bytes of the tensors of a usual batch: of large rows, such as pictures, it has fewer.
 const USUAL_BYTES: usize = 4 << 20;
@@ -59,9 +62,9 @@ pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, pl
 
 /// The sizes that so many rows are enough to try.
 fn sizes(usual: BatchSize, device: Device, contract: &Contract, plan: &Plan) -> Vec<BatchSize> {
-    let all = match device {
-        Device::Cpu => &ON_CPU[..],
-        Device::Cuda(_) => &ON_CUDA[..],
+    let (all, bytes) = match device {
+        Device::Cpu => (&ON_CPU[..], MOST_BYTES),
+        Device::Cuda(_) => (&ON_CUDA[..], MOST_CUDA_BYTES),
     };
     let rows = usize::try_from(plan.rows).unwrap_or(usize::MAX);
     let (units, most) = if contract.has_text() {
@@ -69,7 +72,7 @@ fn sizes(usual: BatchSize, device: Device, contract: &Contract, plan: &Plan) -> 
     } else {
         // Of a small chunk all batches would be short.
         let chunk = plan.chunks.iter().map(|chunk| chunk.rows).max().unwrap_or(0);
-        (rows, (MOST_BYTES / contract.row_bytes().max(1)).min(chunk / 2))
+        (rows, (bytes / contract.row_bytes().max(1)).min(chunk / 2))
     };
     let mut left = units / SHARE;
     let affordable = all.iter().filter(|&&size| {

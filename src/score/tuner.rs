@@ -15,6 +15,9 @@ use crate::clock::Elapsed;
 /// Times that each size is tried on a thread that has run it before: the first pass of a size allocates and plans.
 const TRIALS: usize = 6;
 
+/// Passes of each size after which it is decided by what is known: of small chunks every batch may be the last, which is not measured.
+const ENOUGH: usize = 4 * TRIALS;
+
 /// A size is only taken in place of the usual one when it saves more than this share of the time; less may be chance.
 const WORTH: f64 = 0.02;
 
@@ -87,7 +90,13 @@ impl Tuner {
 
     /// The size of the next batch.
     pub fn next(&self) -> BatchSize {
-        match &mut *self.state() {
+        let mut state = self.state();
+        if let State::Measuring(trials) = &*state
+            && trials.iter().all(|trial| trial.started >= ENOUGH)
+        {
+            *state = self.decided(trials);
+        }
+        match &mut *state {
             State::Chosen(size, _) => *size,
             State::Measuring(trials) => match trials.iter_mut().min_by_key(|trial| trial.started) {
                 Some(trial) => {
@@ -109,24 +118,34 @@ impl Tuner {
             trial.nanos.push(nanoseconds(self.by.of(time), units));
         }
         if trials.iter().all(|trial| trial.nanos.len() > TRIALS) {
-            let found: Vec<_> = trials
-                .iter()
-                .map(|trial| (trial.size, median(&trial.nanos[1..])))
-                .collect();
-            *state = State::Chosen(self.best(&found), found.iter().map(Measured::of).collect());
+            *state = self.decided(trials);
         }
     }
 
-    /// From now on at most half as many rows, or tokens: a batch of so many did not fit the device.
-    pub fn halve(&self, rows: usize) {
+    /// The choice by what is known of the sizes; the first pass of each does not count.
+    fn decided(&self, trials: &[Trial]) -> State {
+        let known = trials.iter().filter(|trial| trial.nanos.len() > 1);
+        let found: Vec<_> = known.map(|trial| (trial.size, median(&trial.nanos[1..]))).collect();
+        State::Chosen(self.best(&found), found.iter().map(Measured::of).collect())
+    }
+
+    /// From now on at most half as many rows, or tokens where there are documents: a batch of so many did not fit the device.
+    pub fn halve(&self, rows: usize, documents: bool) {
         let mut state = self.state();
         let (size, measured) = match &*state {
             State::Chosen(size, measured) => (*size, measured.clone()),
             State::Measuring(_) => (self.usual, Vec::new()),
         };
-        let half = BatchSize {
-            rows: size.rows.min(rows / 2).max(1),
-            tokens: size.tokens.map(|tokens| (tokens / 2).max(1)),
+        let half = if documents {
+            BatchSize {
+                tokens: size.tokens.map(|tokens| (tokens / 2).max(1)),
+                ..size
+            }
+        } else {
+            BatchSize {
+                rows: size.rows.min(rows / 2).max(1),
+                ..size
+            }
         };
         *state = State::Chosen(half, measured);
     }
@@ -252,11 +271,44 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_halved_and_remembered() {
         let tuner = Tuner::measuring(rows(1_024), &[rows(256), rows(4_096)], Measure::Wall);
-        tuner.halve(4_096);
+        tuner.halve(4_096, false);
         assert_eq!(tuner.next(), rows(1_024));
-        tuner.halve(1_024);
-        tuner.halve(1);
+        tuner.halve(1_024, false);
+        tuner.halve(1, false);
         assert_eq!(tuner.next(), rows(1));
+    }
+
+    #[test]
+    fn a_batch_of_few_long_documents_says_nothing_of_short_ones() {
+        let size = BatchSize {
+            rows: 1_024,
+            tokens: Some(512),
+        };
+        let tuner = Tuner::fixed(size);
+        tuner.halve(3, true);
+        let half = BatchSize {
+            tokens: Some(256),
+            ..size
+        };
+        assert_eq!(tuner.next(), half);
+    }
+
+    #[test]
+    fn sizes_whose_batches_are_always_the_last_of_their_chunk_do_not_take_turns_for_ever() {
+        let tuner = Tuner::measuring(rows(256), &[rows(64), rows(256), rows(4_096)], Measure::Wall);
+        for _ in 0..3 * ENOUGH {
+            let size = tuner.next();
+            if size.rows < 4_096 {
+                let wall = Duration::from_nanos(size.rows as u64 * if size.rows == 64 { 100 } else { 900 });
+                let time = Elapsed {
+                    wall,
+                    ..Elapsed::default()
+                };
+                tuner.took(size, size.rows, time);
+            }
+        }
+        assert_eq!(tuner.next(), rows(64));
+        assert_eq!(tuner.measured().len(), 2);
     }
 
     #[test]

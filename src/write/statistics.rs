@@ -24,9 +24,14 @@ pub(super) fn of(array: &ArrayRef) -> Result<Option<Statistics>, ArrowError> {
             let values: &Int64Array = values.as_primitive::<Int64Type>();
             Some(Statistics::int64(min(values), max(values), None, nulls, false))
         }
-        DataType::Utf8 => {
-            let values = array.as_string::<i32>();
-            let (least, greatest) = (min_string(values), max_string(values));
+        DataType::Utf8 | DataType::LargeUtf8 => {
+            let (least, greatest) = match array.as_string_opt::<i32>() {
+                Some(values) => (min_string(values), max_string(values)),
+                None => (
+                    min_string(array.as_string::<i64>()),
+                    max_string(array.as_string::<i64>()),
+                ),
+            };
             let short = |text: Option<&str>| text.is_none_or(|text| text.len() <= LONGEST_TEXT);
             let kept = short(least) && short(greatest);
             let bytes = |text: Option<&str>| text.filter(|_| kept).map(ByteArray::from);

@@ -80,7 +80,7 @@ impl TorchModel {
 /// A module as it was before it was rounded.
 pub(in crate::infer) struct Unrounded(CModule);
 
-/// Greatest difference between two arrays; what is no number does not count.
+/// Greatest difference between two arrays; infinite where only one of them has a number.
 fn furthest(one: &ArrayRef, other: &ArrayRef) -> f64 {
     let doubles =
         |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
@@ -88,5 +88,10 @@ fn furthest(one: &ArrayRef, other: &ArrayRef) -> f64 {
         return 0.0;
     };
     let pairs = one.values().iter().zip(other.values());
-    pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f64::max)
+    let difference = |(one, other): (&f64, &f64)| match (one.is_nan(), other.is_nan()) {
+        (true, true) => 0.0,
+        (false, false) => (one - other).abs(),
+        _ => f64::INFINITY,
+    };
+    pairs.map(difference).fold(0.0, f64::max)
 }

@@ -2,8 +2,12 @@
 
 use batch_infer::exit::ExitCode;
 use batch_infer::spec::Reason;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics;
 
-use super::picky::{Row, expect_published, job, rejected, rejecting, rows, run};
+use super::picky::{Row, expect_published, job, rejected, rejecting, rows, run, write};
+use crate::support::{DATE, read_parquet, write_parquet};
 
 /// A way to spoil the row of number 21, which is the sixth of the second chunk.
 struct Spoiled {
@@ -246,4 +250,34 @@ fn rows_of_a_failed_run_can_be_looked_at() {
     run(&job, &rows).expect_refusal(ExitCode::BadRows);
     let rejected = rejected(&job);
     assert_eq!(rejected.len(), 3, "{rejected:?}");
+}
+
+/// What is imputed is imputed for the model. The column that is carried keeps what was read, whether its pages are copied or encoded anew, and
+/// what the file says of its greatest value is true.
+#[test]
+fn carried_column_keeps_what_was_read_where_the_model_gets_something_else() {
+    for (compression, is_copied) in [(Compression::SNAPPY, true), (Compression::UNCOMPRESSED, false)] {
+        let job = job()
+            .setting("line.chunk_rows", "1000")
+            .job("input.passthrough", "['b']")
+            .job("rows.on.OUT_OF_RANGE", "'impute'");
+        let mut rows = rows(40);
+        rows[ROW].b = Some(1_000.5);
+        write(&job, "part-00000.parquet", &rows, 1_000);
+        let path = job.path(&format!("features/date={DATE}/part-00000.parquet"));
+        let batch = read_parquet(&path);
+        write_parquet(&path, &batch, WriterProperties::builder().set_compression(compression));
+        let partition = job.run().expect_rows(40).partition();
+        assert_eq!(partition.numbers("b")[ROW].to_bits(), 1_000.5f64.to_bits());
+        let column = partition.columns().iter().position(|name| name == "b").unwrap();
+        let column = partition.metadata().row_group(0).column(column);
+        assert_eq!(column.compression() == Compression::SNAPPY, is_copied);
+        if let Some(Statistics::Double(statistics)) = column.statistics() {
+            assert_eq!(
+                statistics.max_opt().map(|most| most.to_bits()),
+                Some(1_000.5f64.to_bits())
+            );
+            assert_eq!(statistics.null_count_opt(), Some(0));
+        }
+    }
 }
