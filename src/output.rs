@@ -2,6 +2,8 @@
 //!
 //! Written by `write`, put together by `publish`; both take the schema from here and know nothing of one another.
 
+mod copy;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +19,8 @@ use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+
+pub use copy::copy_columns;
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;

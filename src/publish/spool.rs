@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::writer::SerializedFileWriter;
@@ -325,20 +324,9 @@ fn writer(file: &SpoolFile, plan: &PlanRecord, stamp: &Stamp) -> Result<Serializ
 fn copy(writer: &mut SerializedFileWriter<Hashed>, part: &Bytes) -> Result<(), ParquetError> {
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
     let metadata = reader.parse_and_finish(part)?;
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        let index = metadata.page_index_for_row_group(number);
+    for number in 0..metadata.num_row_groups() {
         let mut to = writer.next_row_group()?;
-        for (leaf, column) in group.columns().iter().enumerate() {
-            let close = ColumnCloseResult {
-                bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
-                rows_written: u64::try_from(group.num_rows()).unwrap_or(0),
-                metadata: column.clone(),
-                bloom_filter: None,
-                column_index: index.column_index(leaf).cloned(),
-                offset_index: index.offset_index(leaf).cloned(),
-            };
-            to.append_column(part, close)?;
-        }
+        output::copy_columns(&mut to, part, &metadata, number)?;
         to.close()?;
     }
     Ok(())

@@ -22,7 +22,7 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescPtr};
 
 use super::{WriteError, lineage, statistics};
 use crate::batch::EncodedColumn;
-use crate::output::OutputSchema;
+use crate::output::{OutputSchema, copy_columns};
 
 /// Numbers of rows for which constants are kept: most chunks of a plan have one of very few sizes.
 const KEPT_CONSTANTS: usize = 4;
@@ -85,7 +85,8 @@ impl PartEncoder {
                 }
                 leaf += leaves.len();
             }
-            append_all(&mut group, self.constants(rows)?.as_ref())?;
+            let constants = self.constants(rows)?;
+            copy_columns(&mut group, &constants.bytes, &constants.metadata, 0)?;
             group.close()?;
         }
         Ok(file.into_inner()?)
@@ -176,24 +177,6 @@ fn copy(
 
 fn offset(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-/// Copies all columns of a file that has one row group.
-fn append_all(group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, from: &Whole) -> Result<(), ParquetError> {
-    let index = from.metadata.page_index_for_row_group(0);
-    let source = from.metadata.row_group(0);
-    for (leaf, column) in source.columns().iter().enumerate() {
-        let close = ColumnCloseResult {
-            bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
-            rows_written: u64::try_from(source.num_rows()).unwrap_or(0),
-            metadata: column.clone(),
-            bloom_filter: None,
-            column_index: index.column_index(leaf).cloned(),
-            offset_index: index.offset_index(leaf).cloned(),
-        };
-        group.append_column(&from.bytes, close)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
