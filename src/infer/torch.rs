@@ -2,6 +2,7 @@
 //!
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
 
+mod distance;
 mod frozen;
 mod reduced;
 mod results;

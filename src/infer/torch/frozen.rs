@@ -3,12 +3,11 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use arrow::array::{ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::ArrayRef;
 use tch::CModule;
 
 use super::TorchModel;
+use super::distance::{furthest, magnitude};
 use crate::batch::InputTensor;
 use crate::infer::device::Device;
 use crate::infer::module::{Frozen, freeze};
@@ -58,20 +57,6 @@ const ROUNDING: f64 = 1e-4;
 
 /// Whether two runs gave the same, rounding apart.
 fn agree(expected: &[ArrayRef], found: &[ArrayRef]) -> bool {
-    let doubles =
-        |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
-    expected.iter().zip(found).all(|(expected, found)| {
-        let (Ok(expected), Ok(found)) = (doubles(expected), doubles(found)) else {
-            return false;
-        };
-        let pairs = expected.values().iter().zip(found.values());
-        let greatest = expected
-            .values()
-            .iter()
-            .fold(1.0, |most: f64, value| most.max(value.abs()));
-        pairs.fold(true, |same, (one, other)| {
-            let alike = |one: f64, other: f64| one.is_nan() && other.is_nan() || one.total_cmp(&other).is_eq();
-            same && (alike(*one, *other) || (one - other).abs() <= ROUNDING * greatest)
-        })
-    })
+    let mut pairs = expected.iter().zip(found);
+    pairs.all(|(expected, found)| furthest(expected, found) <= ROUNDING * magnitude(expected))
 }

@@ -2,12 +2,11 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::ArrayRef;
 use bytes::Bytes;
 use tch::{CModule, Kind};
 
+use super::distance::furthest;
 use super::frozen::pointer;
 use super::{TorchModel, loaded, short};
 use crate::infer::ModelError;
@@ -79,19 +78,3 @@ impl TorchModel {
 
 /// A module as it was before it was rounded.
 pub(in crate::infer) struct Unrounded(CModule);
-
-/// Greatest difference between two arrays; infinite where only one of them has a number.
-fn furthest(one: &ArrayRef, other: &ArrayRef) -> f64 {
-    let doubles =
-        |array: &ArrayRef| cast(array, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
-    let (Ok(one), Ok(other)) = (doubles(one), doubles(other)) else {
-        return 0.0;
-    };
-    let pairs = one.values().iter().zip(other.values());
-    let difference = |(one, other): (&f64, &f64)| match (one.is_nan(), other.is_nan()) {
-        (true, true) => 0.0,
-        (false, false) => (one - other).abs(),
-        _ => f64::INFINITY,
-    };
-    pairs.map(difference).fold(0.0, f64::max)
-}
