@@ -193,9 +193,10 @@ async fn written(place: &Place, bytes: Bytes, over: Option<Version>) -> Result<O
             Replaced::Theirs => None,
         });
     }
-    match place.create(bytes.clone()).await? {
-        Created::Theirs(_) => Ok(None),
-        Created::Ours => Ok(place
+    match place.create_version(bytes.clone()).await? {
+        (Created::Theirs(_), _) => Ok(None),
+        (Created::Ours, Some(version)) => Ok(Some(version)),
+        (Created::Ours, None) => Ok(place
             .read_record()
             .await?
             .and_then(|(found, version)| (found == bytes).then_some(version))),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
+use futures::future::try_join;
 use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, UpdateVersion,
@@ -61,6 +62,15 @@ pub enum Replaced {
     Ours(Version),
     /// Somebody else's.
     Theirs,
+}
+
+/// What came of trying a condition.
+#[derive(Debug)]
+enum Tried {
+    /// The write took place.
+    Done,
+    /// It was refused; what is there instead.
+    Refused(Option<(Bytes, Version)>),
 }
 
 /// What the store said to one write.
@@ -117,22 +127,29 @@ impl Conditions {
 impl Place {
     /// Creates the object unless there is one.
     pub async fn create(&self, bytes: Bytes) -> Result<Created, StorageError> {
+        let (created, _) = self.create_version(bytes).await?;
+        Ok(created)
+    }
+
+    /// As `create`, with the version of what is there, where the store named it.
+    pub async fn create_version(&self, bytes: Bytes) -> Result<(Created, Option<Version>), StorageError> {
         let mut patience = Patience::new(self);
         loop {
             // Without conditions a look is all the protection there is.
             if self.door.conditions.never()
-                && let Some((found, _)) = self.read_record().await?
+                && let Some((found, version)) = self.read_record().await?
             {
-                return Ok(whose(&bytes, found));
+                return Ok((whose(&bytes, found), Some(version)));
             }
-            let (attempt, _) = self
+            let attempt = self
                 .attempt("create", &bytes, &Condition::Absent, Attributes::new())
                 .await?;
-            let Attempt::Unsure(reason) = attempt else {
-                return Ok(Created::Ours);
+            let reason = match attempt {
+                (Attempt::Done, version) => return Ok((Created::Ours, version)),
+                (Attempt::Unsure(reason), _) => reason,
             };
             match self.read_record().await {
-                Ok(Some((found, _))) => return Ok(whose(&bytes, found)),
+                Ok(Some((found, version))) => return Ok((whose(&bytes, found), Some(version))),
                 Ok(None) => patience.or(reason).await?,
                 Err(unread) => patience.or(unread).await?,
             }
@@ -212,20 +229,15 @@ impl Place {
         }
     }
 
-    /// Proves that the store refuses writes whose condition does not hold, with an object below this place. `None`: it does; else what
+    /// Proves that the store refuses writes whose condition does not hold, with two objects below this place. `None`: it does; else what
     /// it did instead.
     pub async fn try_conditions(&self, name: &str) -> Result<Option<&'static str>, StorageError> {
-        let probe = self.join(name);
-        let [first, second, third] = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
-        let fault = match probe.create(first.clone()).await? {
-            Created::Theirs(_) => Some("an object that was just made holds something else"),
-            Created::Ours => match probe.create(second.clone()).await? {
-                Created::Ours => Some("`If-None-Match: *` is ignored: an object that exists was created again"),
-                Created::Theirs(_) => probe.try_updates(&first, &second, &third).await?,
-            },
-        };
-        probe.remove().await?;
-        Ok(fault)
+        let created = self.join(&format!("{name}-created"));
+        let updated = self.join(&format!("{name}-updated"));
+        let bytes = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
+        let (creation, update) = try_join(created.try_creation(&bytes), updated.try_update(&bytes)).await?;
+        try_join(created.remove(), updated.remove()).await?;
+        Ok(creation.or(update))
     }
 
     /// Goes on without conditions.
@@ -233,43 +245,55 @@ impl Place {
         self.door.conditions.set(NEVER);
     }
 
-    async fn try_updates(
-        &self,
-        first: &Bytes,
-        second: &Bytes,
-        third: &Bytes,
-    ) -> Result<Option<&'static str>, StorageError> {
-        if let Replaced::Ours(_) = self.replace_once(second, &Version::none()).await? {
-            return Ok(Some("`If-Match` is ignored: an object of another version was replaced"));
+    async fn try_creation(&self, [first, second, _]: &[Bytes; 3]) -> Result<Option<&'static str>, StorageError> {
+        if let Created::Theirs(_) = self.create(first.clone()).await? {
+            return Ok(Some("an object that was just made holds something else"));
         }
+        Ok(match self.create(second.clone()).await? {
+            Created::Ours => Some("`If-None-Match: *` is ignored: an object that exists was created again"),
+            Created::Theirs(_) => None,
+        })
+    }
+
+    async fn try_update(&self, [first, second, third]: &[Bytes; 3]) -> Result<Option<&'static str>, StorageError> {
+        if let Created::Theirs(_) = self.create(first.clone()).await? {
+            return Ok(Some("an object that was just made holds something else"));
+        }
+        let mut found = match self.replace_once(second, &Version::none()).await? {
+            Tried::Done => return Ok(Some("`If-Match` is ignored: an object of another version was replaced")),
+            Tried::Refused(found) => found,
+        };
         for form in [QUOTED, UNQUOTED] {
             self.door.conditions.set(form);
-            let Some((found, version)) = self.read_record().await? else {
+            let Some((bytes, version)) = found else {
                 return Ok(Some("an object that was just made is gone"));
             };
-            if found != *first {
+            if bytes != *first {
                 return Ok(Some("a refused write took place"));
             }
-            if let Replaced::Ours(_) = self.replace_once(third, &version).await? {
-                return Ok(None);
-            }
+            found = match self.replace_once(third, &version).await? {
+                Tried::Done => return Ok(None),
+                Tried::Refused(found) => found,
+            };
         }
         Ok(Some("`If-Match` with the right ETag is refused"))
     }
 
     /// As `replace`, but a refusal is an answer and not a reason to try again.
-    async fn replace_once(&self, bytes: &Bytes, over: &Version) -> Result<Replaced, StorageError> {
+    async fn replace_once(&self, bytes: &Bytes, over: &Version) -> Result<Tried, StorageError> {
         let mut patience = Patience::new(self);
         let condition = Condition::Is(over.clone());
         loop {
-            let (attempt, _) = self.attempt("replace", bytes, &condition, Attributes::new()).await?;
+            let reason = match self.attempt("replace", bytes, &condition, Attributes::new()).await? {
+                (Attempt::Done, _) => return Ok(Tried::Done),
+                (Attempt::Unsure(reason), _) => reason,
+            };
             // "Somebody else is writing it" (409) says nothing of the condition.
-            let refused = matches!(&attempt, Attempt::Unsure(reason)
-                if matches!(reason.answer(), Some(Answer::Changed | Answer::Missing)));
+            let refused = matches!(reason.answer(), Some(Answer::Changed | Answer::Missing));
             match self.read_record().await {
-                Ok(Some((found, version))) if found == *bytes => return Ok(Replaced::Ours(version)),
-                Ok(_) if refused => return Ok(Replaced::Theirs),
-                Ok(_) => patience.or(self.unanswered()).await?,
+                Ok(Some((found, _))) if found == *bytes => return Ok(Tried::Done),
+                Ok(found) if refused => return Ok(Tried::Refused(found)),
+                Ok(_) => patience.or(reason).await?,
                 Err(unread) => patience.or(unread).await?,
             }
         }
