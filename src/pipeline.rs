@@ -31,11 +31,14 @@ use crate::read::{self, ReadError};
 use crate::score::{Attempt, Fetched, Scorer};
 use crate::shutdown::Shutdown;
 
-/// Chunks fetched at a time, so that the latency of one request hides behind the bytes of others.
+/// Chunks fetched at a time from a bucket, so that the latency of one request hides behind the bytes of others.
 const CONCURRENT_FETCHES: usize = 4;
 
-/// Chunks on the line for each thread: one that is scored, and one that waits.
-const CHUNKS_PER_THREAD: usize = 2;
+/// Threads that one reader of a local disk keeps busy: it copies a chunk in a fraction of the time in which one is scored.
+const THREADS_OF_READER: usize = 4;
+
+/// Threads of which one finds its next chunk waiting. Others find it soon; what waits for longer is only memory lost, and out of the caches.
+const THREADS_OF_WAITING: usize = 2;
 
 /// The unit of the memory budget: a semaphore counts in 32 bits.
 const PERMIT_BYTES: u64 = 1 << 16;
@@ -87,8 +90,10 @@ pub fn run(
 ) -> Result<(), Error> {
     let chunks = work.chunks.clone();
     let watch = Arc::clone(&work.watch);
+    let (fetches, ahead) = ahead(limits.threads, work.scorer.plan.is_local());
     let feeder = Arc::new(Feeder {
-        room: Room::new(limits),
+        room: Room::new(limits, ahead),
+        fetches,
         pool: pool(limits)?,
         stop: AtomicBool::new(false),
         in_hand: AtomicUsize::new(0),
@@ -169,6 +174,8 @@ fn collect(
 struct Feeder {
     work: Work,
     room: Room,
+    /// Chunks fetched at a time.
+    fetches: usize,
     pool: ThreadPool,
     /// Whether chunks that wait are dropped.
     stop: AtomicBool,
@@ -205,7 +212,7 @@ enum Content {
 impl Feeder {
     async fn feed(self: Arc<Self>, sender: Sender<Scored>) {
         let fetches = stream::iter(self.work.chunks.clone()).map(|chunk| self.fetch(chunk));
-        let mut fetches = fetches.buffered(CONCURRENT_FETCHES);
+        let mut fetches = fetches.buffered(self.fetches);
         while let Some(fetched) = fetches.next().await {
             let Ahead {
                 chunk,
@@ -287,7 +294,7 @@ impl Feeder {
                 bytes,
                 attempt,
                 wall,
-                held,
+                mut held,
             } = fetched;
             let chunk = bytes.input.chunk();
             let scorer = &feeder.work.scorer;
@@ -311,6 +318,7 @@ impl Feeder {
                     cpu: Duration::ZERO,
                 };
                 part.stages.add(Stage::Fetch, fetch);
+                held.shrink(part.bytes.len() as u64);
                 part
             });
             runtime.spawn(async move {
@@ -361,6 +369,17 @@ impl Feeder {
     }
 }
 
+/// Chunks fetched at a time, and those on the line that are not being scored.
+fn ahead(threads: usize, is_local: bool) -> (usize, usize) {
+    let waiting = threads.div_ceil(THREADS_OF_WAITING);
+    if is_local {
+        // What is read is what waits next.
+        (threads.div_ceil(THREADS_OF_READER), waiting)
+    } else {
+        (CONCURRENT_FETCHES, waiting + CONCURRENT_FETCHES)
+    }
+}
+
 /// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.
 struct Room {
     chunks: Arc<Semaphore>,
@@ -370,15 +389,28 @@ struct Room {
 
 /// A place on the line, given back when it is dropped.
 struct Held {
-    _chunk: Option<OwnedSemaphorePermit>,
-    _bytes: Option<OwnedSemaphorePermit>,
+    chunk: Option<OwnedSemaphorePermit>,
+    bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Keeps only what a part takes until its turn comes, so that a chunk that takes long does not hold up those behind it.
+    fn shrink(&mut self, bytes: u64) {
+        self.chunk = None;
+        let left = permits(bytes) as usize;
+        if let Some(held) = &mut self.bytes
+            && let Some(surplus) = held.num_permits().checked_sub(left)
+        {
+            drop(held.split(surplus));
+        }
+    }
 }
 
 impl Room {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, ahead: usize) -> Self {
         let total = permits(limits.memory);
         Self {
-            chunks: Arc::new(Semaphore::new(CHUNKS_PER_THREAD * limits.threads + CONCURRENT_FETCHES)),
+            chunks: Arc::new(Semaphore::new(limits.threads + ahead)),
             bytes: Arc::new(Semaphore::new(total as usize)),
             total,
         }
@@ -388,11 +420,9 @@ impl Room {
     async fn hold(&self, bytes: u64) -> Held {
         let wanted = permits(bytes).min(self.total);
         // Neither semaphore is ever closed. Both are fair, so the chunk that is due first gets its place first.
-        let chunk = Arc::clone(&self.chunks).acquire_owned().await.ok();
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(wanted).await.ok();
         Held {
-            _chunk: chunk,
-            _bytes: bytes,
+            chunk: Arc::clone(&self.chunks).acquire_owned().await.ok(),
+            bytes: Arc::clone(&self.bytes).acquire_many_owned(wanted).await.ok(),
         }
     }
 }
@@ -443,5 +473,53 @@ impl Seam for LineError {
         match self {
             Self::Threads { .. } | Self::Panic { .. } | Self::Lost { .. } => ExitCode::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn scored_chunk_makes_room_for_the_next_before_its_turn() {
+        let limits = Limits {
+            threads: 1,
+            intra_op: 1,
+            memory: 10 * PERMIT_BYTES,
+        };
+        let room = Room::new(limits, 0);
+        let mut first = room.hold(8 * PERMIT_BYTES).now_or_never().expect("there is room");
+        assert!(
+            room.hold(PERMIT_BYTES).now_or_never().is_none(),
+            "one is scored at a time"
+        );
+        first.shrink(3 * PERMIT_BYTES);
+        assert!(room.hold(8 * PERMIT_BYTES).now_or_never().is_none(), "its part takes 3");
+        let next = room.hold(7 * PERMIT_BYTES).now_or_never().expect("there is room");
+        drop((first, next));
+        let all = room.hold(u64::MAX).now_or_never().expect("there is room");
+        assert_eq!(all.bytes.map(|held| held.num_permits()), Some(10));
+    }
+
+    #[test]
+    fn part_that_is_larger_than_its_chunk_keeps_what_the_chunk_had() {
+        let limits = Limits {
+            threads: 1,
+            intra_op: 1,
+            memory: 4 * PERMIT_BYTES,
+        };
+        let room = Room::new(limits, 0);
+        let mut held = room.hold(PERMIT_BYTES).now_or_never().expect("there is room");
+        held.shrink(100 * PERMIT_BYTES);
+        assert_eq!(held.bytes.map(|held| held.num_permits()), Some(1));
+    }
+
+    #[test]
+    fn few_chunks_are_ahead_of_many_threads() {
+        assert_eq!(ahead(1, true), (1, 1));
+        assert_eq!(ahead(16, true), (4, 8));
+        assert_eq!(ahead(2, false), (4, 5));
     }
 }

@@ -91,6 +91,11 @@ pub struct InputFile {
 }
 
 impl Plan {
+    /// Whether the input lies on a disk of this machine.
+    pub fn is_local(&self) -> bool {
+        self.files.iter().all(|file| file.place.local().is_some())
+    }
+
     /// Consults the input.
     pub async fn make(
         job: &Job,

@@ -2,7 +2,7 @@
 
 /// Blocks up to this size come from the heap, where they are used again; the greatest that glibc takes.
 #[cfg(target_env = "gnu")]
-const LARGEST_ON_HEAP: i32 = 32 << 20;
+const LARGEST_ON_HEAP: i32 = 4 << 20;
 
 /// Free memory at the end of the heap that is kept.
 #[cfg(target_env = "gnu")]
