@@ -30,15 +30,21 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Looks which chunks are finished.
     pub async fn open(date: &DateFolder, plan: &PlanRecord) -> Result<Self, CheckpointError> {
-        let folder = ChunkFolder::new(date, plan);
-        Ok(Self {
-            done: folder.done().await?,
-            folder,
+        let mut checkpoint = Self::of_new(date, plan);
+        checkpoint.done = checkpoint.folder.done().await?;
+        Ok(checkpoint)
+    }
+
+    /// That of a plan which nobody knew before, so that there is nothing to look for.
+    pub fn of_new(date: &DateFolder, plan: &PlanRecord) -> Self {
+        Self {
+            folder: ChunkFolder::new(date, plan),
             plan_id: plan.plan_id.clone(),
             run_id: plan.run_id.clone(),
             holder: String::new(),
             device: String::new(),
-        })
+            done: BTreeMap::new(),
+        }
     }
 
     /// Who keeps chunks, and what scored them; for people who read the records.

@@ -2,6 +2,7 @@
 //!
 //! Depends on every stage; only the command line depends on it.
 
+mod ahead;
 mod already;
 mod claim;
 mod desk;
@@ -47,6 +48,7 @@ use crate::settings::{OnBusy, Settings};
 use crate::shutdown::{Shutdown, Signal};
 use crate::spec::OnExisting;
 use crate::validate::Job;
+use ahead::Ahead;
 use claim::Intent;
 use line::Line;
 
@@ -126,11 +128,18 @@ pub struct Options {
 pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Outcome, Error> {
     let tally = Tally::start(around.clock.as_ref());
     stop_after_max_runtime(around);
-    let mut ready = ready(job, around)?;
     let run_id = run_id(tally.started);
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
-    desk.check_disk(job, around)?;
-    around.wait(desk.belongs())?;
+    let desk = Arc::new(desk);
+    let ahead = Ahead::ask(&desk, around);
+    let mut ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
+        Ok(ready) => ready,
+        Err(error) => {
+            ahead.leave(around);
+            return Err(error);
+        }
+    };
+    let known = ahead.answers(around)?;
 
     if options.only_rejected
         && let Some(notice) = around.wait(desk.only_rejected(job, &mut ready))?
@@ -142,11 +151,16 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
         again: options.force || job.on_existing == OnExisting::Replace,
         only_once: job.on_existing == OnExisting::Fail && !options.only_rejected,
     };
-    if let Some(notice) = around.wait(desk.nothing_to_do(&intent))? {
+    if let Some(notice) = around.wait(desk.nothing_to_do(&known.standing, &intent))? {
         return Ok(done(notice, around));
     }
-    desk.check_store(job, around)?;
-    around.wait(desk.claim())?;
+    match known.store {
+        Some(store) => store.admit(job)?,
+        None => desk.check_store(job, around)?,
+    }
+    if !known.is_claimed {
+        around.wait(desk.claim())?;
+    }
     match options.shard {
         Some(shard) => shared(job, ready, &desk, shard, &intent, tally, around),
         None => alone(job, ready, &desk, &intent, tally, around),

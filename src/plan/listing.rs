@@ -1,5 +1,6 @@
 //! Lists the objects of the input: a file, a folder or prefix, or a glob.
 
+use futures::future::try_join;
 use glob::{MatchOptions, Pattern};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -27,11 +28,16 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
     let path = input.path().to_string();
     let mut found = if let Some(literal) = path.find(['*', '?', '[']) {
         matching(input, &path, literal).await?
-    } else if let Some(meta) = input.head().await? {
-        let name = meta.location.filename().unwrap_or_default().to_owned();
-        vec![listed(input, meta, name)]
+    } else if input.local().is_some() {
+        match input.head().await? {
+            Some(meta) => vec![only(input, meta)],
+            None => below(input).await?,
+        }
     } else {
-        below(input).await?
+        // Two questions to a bucket take the time of one.
+        let object = async { Ok(input.head().await?) };
+        let (object, below) = try_join(object, below(input)).await?;
+        object.map_or(below, |meta| vec![only(input, meta)])
     };
     if found.is_empty() {
         return Err(PlanError::NoInput {
@@ -49,8 +55,7 @@ pub(super) async fn of_places(places: Vec<Place>) -> Result<Vec<Listed>, PlanErr
         let meta = place.head().await?.ok_or_else(|| PlanError::NoInput {
             input: place.location().to_string(),
         })?;
-        let name = meta.location.filename().unwrap_or_default().to_owned();
-        found.push(listed(&place, meta, name));
+        found.push(only(&place, meta));
     }
     Ok(found)
 }
@@ -120,6 +125,12 @@ fn name_below(root: &str, location: &Path) -> String {
     let path: &str = location.as_ref();
     let below = path.strip_prefix(root).unwrap_or(path);
     below.trim_start_matches('/').to_owned()
+}
+
+/// An object that was named itself.
+fn only(root: &Place, meta: ObjectMeta) -> Listed {
+    let name = meta.location.filename().unwrap_or_default().to_owned();
+    listed(root, meta, name)
 }
 
 fn listed(root: &Place, meta: ObjectMeta, name: String) -> Listed {

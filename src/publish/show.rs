@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::try_join3;
+
 use super::pieces::abort_older;
 use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp, Standing};
 use crate::records::{Commit, DateFolder};
@@ -72,14 +74,22 @@ impl Showing {
         commit: &Commit,
         assembled: Assembled,
     ) -> Result<Visible, PublishError> {
-        let before = partition.look(&super::file_name(0)).await?;
-        let replaced = Some(before.seq()).filter(|seq| *seq != 0 && *seq < commit.n);
-        let newer = if partition.place().local().is_some() {
-            Self::show_locally(partition, commit, assembled, before)?
+        let name = super::file_name(0);
+        let (before, newer) = if partition.place().local().is_some() {
+            let before = partition.look(&name).await?;
+            (before.seq(), Self::show_locally(partition, commit, assembled, before)?)
         } else {
-            self.show_in_bucket(date, partition, commit, &assembled, &before)
-                .await?
+            let (before, surplus, ()) = try_join3(
+                partition.look(&name),
+                surplus(partition, &assembled),
+                self.abort_older(date, partition, commit),
+            )
+            .await?;
+            let shown = self.show_in_bucket(date, partition, commit, &assembled, (&before, &surplus));
+            let newer = shown.await?;
+            (before.seq(), newer)
         };
+        let replaced = Some(before).filter(|seq| *seq != 0 && *seq < commit.n);
         if let Some(stamp) = newer {
             return Ok(Visible::Newer(stamp));
         }
@@ -130,30 +140,35 @@ impl Showing {
         partition: &Partition,
         commit: &Commit,
         assembled: &Assembled,
-        before: &Shown,
+        (before, surplus): (&Shown, &[String]),
     ) -> Result<Option<Stamp>, PublishError> {
-        if self.fences.announced {
-            abort_older(date, partition, commit).await?;
-        }
-        let wanted: BTreeSet<_> = assembled.files.iter().map(|file| file.data.name.clone()).collect();
-        let mut surplus = partition.names().await?;
-        surplus.retain(|name| !wanted.contains(name));
-        let stepwise = wanted.len() > 1 || !surplus.is_empty();
+        let stepwise = assembled.files.len() > 1 || !surplus.is_empty();
         if stepwise && before.seq() < commit.n {
             partition.unmark().await?;
         }
         for (number, file) in assembled.files.iter().enumerate().rev() {
             if number == 0 {
-                for name in &surplus {
+                for name in surplus {
                     remove_older(partition, name, commit).await?;
                 }
             }
-            let newer = self.show_file(date, partition, commit, file, &assembled.stamp).await?;
+            // The first look was at the first file, and is as good as a new one unless other files took their time since.
+            let seen = (!stepwise).then(|| before.clone());
+            let seen = (seen, &assembled.stamp);
+            let newer = self.show_file(date, partition, commit, file, seen).await?;
             if newer.is_some() {
                 return Ok(newer);
             }
         }
         Ok(None)
+    }
+
+    /// Drops the uploads of earlier commits, where uploads are announced.
+    async fn abort_older(&self, date: &DateFolder, partition: &Partition, commit: &Commit) -> Result<(), PublishError> {
+        if self.fences.announced {
+            abort_older(date, partition, commit).await?;
+        }
+        Ok(())
     }
 
     /// Puts one file in place; only a look says whether it is there. The stamp of what is newer, if that is.
@@ -163,13 +178,16 @@ impl Showing {
         partition: &Partition,
         commit: &Commit,
         file: &Spooled,
-        stamp: &Stamp,
+        (mut seen, stamp): (Option<Shown>, &Stamp),
     ) -> Result<Option<Stamp>, PublishError> {
         let clock = partition.place().clock();
         let mut pause = PAUSE;
         let mut tries = 0;
         loop {
-            let shown = partition.look(&file.data.name).await?;
+            let shown = match seen.take() {
+                Some(seen) => seen,
+                None => partition.look(&file.data.name).await?,
+            };
             match &shown {
                 Shown::Ours(shown, _) if shown == stamp => return Ok(None),
                 // Another log has given out the same number: this state was copied, or deleted while it was in use.
@@ -201,6 +219,14 @@ impl Showing {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Names of the files that readers see and the new version does not have.
+async fn surplus(partition: &Partition, assembled: &Assembled) -> Result<Vec<String>, PublishError> {
+    let wanted: BTreeSet<_> = assembled.files.iter().map(|file| file.data.name.as_str()).collect();
+    let mut names = partition.names().await?;
+    names.retain(|name| !wanted.contains(name.as_str()));
+    Ok(names)
 }
 
 /// True when every file of a commit is what readers see.

@@ -38,6 +38,8 @@ pub(super) struct Claim<'a> {
     pub(super) opened: Open,
     /// The plan as all processes know it.
     pub(super) record: PlanRecord,
+    /// Whether this process was the first to keep it, so that no chunk of it can be finished.
+    pub(super) is_new: bool,
 }
 
 /// The place that a run would take, before anything is written. `None` when what it would make is published by now.
@@ -70,8 +72,13 @@ impl<'a> Claim<'a> {
     /// another.
     pub(super) async fn settle(desk: &'a Desk, opened: Open, mut record: PlanRecord) -> Result<Self, Error> {
         for _ in 0..MOST_DAMAGED {
-            if let Some(record) = publish::settle_plan(&desk.date, record.clone()).await? {
-                return Ok(Self { desk, opened, record });
+            if let Some(settled) = publish::settle_plan(&desk.date, record.clone()).await? {
+                return Ok(Self {
+                    desk,
+                    opened,
+                    is_new: settled.run_id == record.run_id,
+                    record: settled,
+                });
             }
             warn!(
                 plan = record.plan_id,

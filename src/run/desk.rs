@@ -15,7 +15,7 @@ use crate::nonce::nonce;
 use crate::publish::{Fences, Owner, Partition, PublishError, Showing, SpoolFolder, Standing};
 use crate::records::{Commit, DatasetRecord, DateFolder, FORM, Open, jobs};
 use crate::settings::{OnBusy, Settings};
-use crate::storage::Place;
+use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
 /// Time in which the right to work is given back at the end.
@@ -45,6 +45,23 @@ pub struct Desk {
     pub(super) dataset: Place,
     pub(super) job: String,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What trying a store's conditions has shown.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Store {
+    fault: Option<&'static str>,
+}
+
+impl Store {
+    /// Refuses a store that writers cannot be kept apart in.
+    pub(super) fn admit(self, job: &Job) -> Result<(), Error> {
+        self.fault.map_or(Ok(()), |fault| {
+            let state = job.state.to_string();
+            Err(RunError::Conditions { state, fault }.into())
+        })
+    }
 }
 
 impl Desk {
@@ -122,33 +139,35 @@ impl Desk {
 
     /// Tries whether a bucket's store keeps the conditions of writes; before anything is written there.
     pub fn check_store(&self, job: &Job, around: &Surroundings<'_>) -> Result<(), Error> {
-        if self.state.local().is_some() {
-            return Ok(());
-        }
         let unsafe_single_writer = around.settings.state.unsafe_single_writer;
+        around.wait(self.try_store(unsafe_single_writer))?.admit(job)
+    }
+
+    /// As `check_store`, without saying what it means.
+    pub(super) async fn try_store(&self, unsafe_single_writer: bool) -> Result<Store, StorageError> {
+        if self.state.local().is_some() {
+            return Ok(Store { fault: None });
+        }
         let place = jobs(&self.state).join(".probe");
         // A name of its own for each process.
         let name = format!("{}-{}", self.holder.id, nonce());
-        if unsafe_single_writer {
+        let fault = if unsafe_single_writer {
             warn!("[state] unsafe_single_writer: nothing keeps a second process from publishing over this one");
             place.without_conditions();
-        } else if let Some(fault) = around.wait(place.try_conditions(&name))? {
-            return Err(RunError::Conditions {
-                state: job.state.to_string(),
-                fault,
-            }
-            .into());
-        }
+            None
+        } else {
+            place.try_conditions(&name).await?
+        };
         self.partition.place().takes_conditions_like(&place);
-        Ok(())
+        Ok(Store { fault })
     }
 
-    /// Checks that the records of the job are about this data set, so far as they say.
-    pub async fn belongs(&self) -> Result<(), Error> {
+    /// Checks that the records of the job are about this data set, so far as they say; true when they do say.
+    pub async fn belongs(&self) -> Result<bool, Error> {
         let place = DatasetRecord::place(&self.state, &self.job);
         match DatasetRecord::read(&place).await? {
-            Some(found) => self.same_dataset(&found, &place),
-            None => Ok(()),
+            Some(found) => self.same_dataset(&found, &place).map(|()| true),
+            None => Ok(false),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::records::{DateFolder, Log, Open};
 /// How often a run looks whether a later one has taken its place.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The gate of a run that has its place in the log.
+/// The gate of a run that has its place in the log. The first who asks looks; the others need not wait for that.
 pub(super) fn gate(
     date: &DateFolder,
     opened: &Open,
@@ -25,14 +25,14 @@ pub(super) fn gate(
 ) -> Gate {
     let (date, opened, plan_id) = (date.clone(), opened.clone(), plan_id.to_owned());
     let clock = Arc::clone(clock);
-    let looked = Mutex::new(clock.monotonic());
+    let looked: Mutex<Option<Duration>> = Mutex::new(None);
     Box::new(move || -> BoxFuture<'static, Result<(), Error>> {
         let hold = hold.clone();
         let due = looked.lock().is_ok_and(|mut looked| {
             let now = clock.monotonic();
-            let due = now.saturating_sub(*looked) >= LOOK;
+            let due = looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK);
             if due {
-                *looked = now;
+                *looked = Some(now);
             }
             due
         });

@@ -153,6 +153,17 @@ fn prefix_without_objects_is_input_that_is_not_ready() {
         .run();
     run.expect_refusal(ExitCode::InputNotReady)
         .expect_said(&["s3://lake/features/fraud-detector/date=2026"]);
+    assert_eq!(service.keys("predictions"), [""; 0], "of what is asked beside the plan");
+}
+
+#[test]
+fn run_with_nothing_to_do_writes_nothing_to_a_bucket() {
+    let Some(service) = lake() else { return };
+    let fixture = job(&service);
+    fixture.run().expect_success();
+    let before = service.objects("predictions");
+    fixture.run().expect_success();
+    assert_eq!(service.objects("predictions"), before);
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Process {
             again: errand.again,
             only_once: false,
         };
-        if let Some(notice) = desk.nothing_to_do(&intent).await? {
+        if let Some(notice) = desk.nothing_to_do(&desk.standing().await?, &intent).await? {
             return Ok(Ending::Already(notice.seq));
         }
         if let Some(shard) = errand.shard {
@@ -204,9 +204,7 @@ impl Process {
         let opened = claim::take_place(desk, &wanted, lost).await?;
         let again = opened.generation_of(&intent.base_id).unwrap_or(wanted.generation);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
-        let claim = Claim::settle(desk, opened, record).await?;
-        claim.go_on().await?;
-        Ok(Some(claim))
+        Ok(Some(Claim::settle(desk, opened, record).await?))
     }
 
     async fn score_shard(&self, desk: &Desk, claim: &Claim<'_>, shard: Shard) -> Result<bool, Error> {
@@ -224,7 +222,11 @@ impl Process {
 
     async fn finish(&self, desk: &Desk, claim: Claim<'_>, hold: Arc<Hold>) -> Result<Ending, Error> {
         let gate = claim.gate(Some(hold), &desk.clock);
-        let checkpoint = Checkpoint::open(&desk.date, &claim.record).await?;
+        let checkpoint = if claim.is_new {
+            Checkpoint::of_new(&desk.date, &claim.record)
+        } else {
+            Checkpoint::open(&desk.date, &claim.record).await?
+        };
         let mut parts = Vec::new();
         for chunk in 0..claim.record.chunks.len() {
             if let Err(lost) = gate().await {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ::object_store::aws::{AmazonS3, AmazonS3Builder};
 use ::object_store::path::Path as Key;
-use ::object_store::{ObjectStore, ObjectStoreExt};
+use ::object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tokio::runtime::Runtime;
@@ -100,12 +100,17 @@ impl Service {
 
     /// Keys that start so, sorted.
     pub(super) fn keys(&self, start: &str) -> Vec<String> {
+        let objects = self.objects(start).into_iter();
+        objects.map(|object| object.location.to_string()).collect()
+    }
+
+    /// Objects whose names begin so, by name.
+    pub(super) fn objects(&self, start: &str) -> Vec<ObjectMeta> {
         let store = self.store();
-        let all: Vec<_> = self.runtime.block_on(store.list(None).try_collect()).unwrap();
-        let mut keys: Vec<_> = all.into_iter().map(|object| object.location.to_string()).collect();
-        keys.retain(|key| key.starts_with(start));
-        keys.sort();
-        keys
+        let mut objects: Vec<ObjectMeta> = self.runtime.block_on(store.list(None).try_collect()).unwrap();
+        objects.retain(|object| object.location.as_ref().starts_with(start));
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
+        objects
     }
 
     fn store(&self) -> AmazonS3 {
