@@ -190,6 +190,12 @@ impl Part {
     pub fn rows_rejected(&self) -> usize {
         self.rejected.iter().map(|(_, rows)| rows).sum()
     }
+
+    /// Bytes that it takes.
+    pub fn memory(&self) -> u64 {
+        let rejects = self.rejects.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        (self.bytes.len() + rejects) as u64
+    }
 }
 
 /// A stage of the line.

@@ -47,6 +47,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether it lies on a disk of this machine.
+    pub fn is_local(&self) -> bool {
+        self.folder.is_local()
+    }
+
     /// Who keeps chunks, and what scored them; for people who read the records.
     pub fn kept_by(mut self, holder: &str, device: &str) -> Self {
         holder.clone_into(&mut self.holder);

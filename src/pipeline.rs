@@ -2,8 +2,8 @@
 //!
 //! Each part is kept as soon as it is scored, before it waits for its turn; a chunk that was kept earlier is read back instead of scored.
 //!
-//! The only file with channels. Memory is bounded by a budget in bytes that a chunk holds from before it is fetched until its part has been
-//! taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages know nothing of this.
+//! The only file with channels. Memory is bounded by a budget in bytes: a chunk holds its share from before it is fetched until it is kept, and
+//! then what its part takes until that has been taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages know nothing of this.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,6 +77,16 @@ pub struct Work {
     pub gate: Gate,
 }
 
+impl Work {
+    /// Whether all that is read lies on disks of this machine. What is mounted from elsewhere counts as that, too: it cannot be told apart.
+    fn is_local(&self) -> bool {
+        let rescore = self.scorer.rescore.as_ref();
+        self.scorer.plan.is_local()
+            && self.checkpoint.is_local()
+            && rescore.is_none_or(|rescore| rescore.published.is_local())
+    }
+}
+
 /// Scores every chunk and hands over the parts in order. The first error ends the line. When the process is asked to stop, chunks that are
 /// being scored are kept, as far as `grace` allows.
 pub fn run(
@@ -90,7 +100,7 @@ pub fn run(
 ) -> Result<(), Error> {
     let chunks = work.chunks.clone();
     let watch = Arc::clone(&work.watch);
-    let (fetches, ahead) = ahead(limits.threads, work.scorer.plan.is_local());
+    let (fetches, ahead) = ahead(limits.threads, work.is_local());
     let feeder = Arc::new(Feeder {
         room: Room::new(limits, ahead),
         fetches,
@@ -250,9 +260,12 @@ impl Feeder {
 
     async fn fetch(&self, id: ChunkId) -> Ahead {
         let Work { scorer, .. } = &self.work;
-        let held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
+        let mut held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
         let start = scorer.clock.monotonic();
         let content = self.content(id).await;
+        if let Ok(Content::Kept(part)) = &content {
+            held.shrink(part.memory());
+        }
         Ahead {
             chunk: id,
             content,
@@ -318,7 +331,6 @@ impl Feeder {
                     cpu: Duration::ZERO,
                 };
                 part.stages.add(Stage::Fetch, fetch);
-                held.shrink(part.bytes.len() as u64);
                 part
             });
             runtime.spawn(async move {
@@ -326,6 +338,9 @@ impl Feeder {
                     Ok(part) => feeder.work.checkpoint.keep(part).await.map_err(Error::from),
                     Err(error) => Err(error),
                 };
+                if let Ok(part) = &part {
+                    held.shrink(part.memory());
+                }
                 feeder.in_hand.fetch_sub(1, Ordering::AcqRel);
                 let _ = sender.send(Scored { chunk, part, held });
             });

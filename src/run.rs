@@ -43,6 +43,7 @@ use crate::events::{Event, Monitor};
 use crate::hold::{Hold, Taken};
 use crate::infer::Watch;
 use crate::machine::Machine;
+use crate::publish::Shown;
 use crate::report::Tally;
 use crate::settings::{OnBusy, Settings};
 use crate::shutdown::{Shutdown, Signal};
@@ -131,7 +132,7 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let run_id = run_id(tally.started);
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     let desk = Arc::new(desk);
-    let ahead = Ahead::ask(&desk, around);
+    let ahead = Ahead::ask(&desk, options, around);
     let mut ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
         Ok(ready) => ready,
         Err(error) => {
@@ -151,7 +152,10 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
         again: options.force || job.on_existing == OnExisting::Replace,
         only_once: job.on_existing == OnExisting::Fail && !options.only_rejected,
     };
-    if let Some(notice) = around.wait(desk.nothing_to_do(&known.standing, &intent))? {
+    // What was asked beside the plan is old by now: it only says where there is nothing to look at.
+    if known.shown != Shown::Nothing
+        && let Some(notice) = around.wait(desk.nothing_to_do(&intent))?
+    {
         return Ok(done(notice, around));
     }
     match known.store {

@@ -1,6 +1,9 @@
 //! Lists the objects of the input: a file, a folder or prefix, or a glob.
 
-use futures::future::try_join;
+use std::pin::pin;
+
+use futures::FutureExt;
+use futures::future::{Either, ready, select};
 use glob::{MatchOptions, Pattern};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -34,10 +37,7 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
             None => below(input).await?,
         }
     } else {
-        // Two questions to a bucket take the time of one.
-        let object = async { Ok(input.head().await?) };
-        let (object, below) = try_join(object, below(input)).await?;
-        object.map_or(below, |meta| vec![only(input, meta)])
+        in_bucket(input).await?
     };
     if found.is_empty() {
         return Err(PlanError::NoInput {
@@ -46,6 +46,20 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
     }
     found.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     Ok(found)
+}
+
+/// The object of that name, or else those below it. Two questions to a bucket take the time of one; where the first is enough, nobody waits
+/// for the second, which may not even be allowed.
+async fn in_bucket(input: &Place) -> Result<Vec<Listed>, PlanError> {
+    let (head, below) = (pin!(input.head()), pin!(below(input)));
+    let (object, below) = match select(head, below).await {
+        Either::Left((object, below)) => (object?, below.left_future()),
+        Either::Right((below, head)) => (head.await?, ready(below).right_future()),
+    };
+    match object {
+        Some(meta) => Ok(vec![only(input, meta)]),
+        None => below.await,
+    }
 }
 
 /// Objects whose names are known.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::try_join3;
+use futures::future::try_join;
 
 use super::pieces::abort_older;
 use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp, Standing};
@@ -79,12 +79,12 @@ impl Showing {
             let before = partition.look(&name).await?;
             (before.seq(), Self::show_locally(partition, commit, assembled, before)?)
         } else {
-            let (before, surplus, ()) = try_join3(
-                partition.look(&name),
-                surplus(partition, &assembled),
-                self.abort_older(date, partition, commit),
-            )
-            .await?;
+            // Uploads are dropped before the files are listed: one that was completed first is listed, the others never will be.
+            let surplus = async {
+                self.abort_older(date, partition, commit).await?;
+                surplus(partition, &assembled).await
+            };
+            let (before, surplus) = try_join(partition.look(&name), surplus).await?;
             let shown = self.show_in_bucket(date, partition, commit, &assembled, (&before, &surplus));
             let newer = shown.await?;
             (before.seq(), newer)

@@ -175,6 +175,11 @@ impl ChunkFolder {
         self.record(chunk).remove().await
     }
 
+    /// Whether it lies on a disk of this machine.
+    pub fn is_local(&self) -> bool {
+        self.chunks.local().is_some()
+    }
+
     fn record(&self, chunk: usize) -> Place {
         self.chunks.join(&format!("{chunk:06}{DONE}"))
     }

@@ -5,13 +5,13 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use futures::future::try_join;
+use futures::future::join;
 use tokio::task::JoinHandle;
 
 use super::desk::{RELEASE_TIME, Store};
-use super::{Desk, Surroundings};
+use super::{Desk, Options, Surroundings};
 use crate::error::Error;
-use crate::publish::{PublishError, Shown, Standing};
+use crate::publish::Shown;
 
 /// Questions that are on their way.
 pub(super) struct Ahead {
@@ -22,28 +22,31 @@ pub(super) struct Ahead {
 pub(super) struct Known {
     /// Whether the state says that it is of this data set.
     pub(super) is_claimed: bool,
-    /// What is decided and what readers see.
-    pub(super) standing: Standing,
+    /// What readers saw then.
+    pub(super) shown: Shown,
     /// What became of trying the store, where nothing is published yet, so that there will be something to write.
     pub(super) store: Option<Store>,
 }
 
 impl Ahead {
     /// Asks.
-    pub(super) fn ask(desk: &Arc<Desk>, around: &Surroundings<'_>) -> Self {
+    pub(super) fn ask(desk: &Arc<Desk>, options: &Options, around: &Surroundings<'_>) -> Self {
         let unsafe_single_writer = around.settings.state.unsafe_single_writer;
+        // A run about rejected rows has something to do only where something is published.
+        let may_try = !options.only_rejected;
         let desk = Arc::clone(desk);
         let asking = around.runtime.spawn(async move {
-            let standing = async { desk.standing().await.map_err(PublishError::into) };
-            let (is_claimed, standing) = try_join(desk.belongs(), standing).await?;
-            let store = if standing.shown == Shown::Nothing {
+            let (is_claimed, standing) = join(desk.belongs(), desk.standing()).await;
+            let is_claimed = is_claimed?;
+            let shown = standing?.shown;
+            let store = if may_try && shown == Shown::Nothing {
                 Some(desk.try_store(unsafe_single_writer).await?)
             } else {
                 None
             };
             Ok(Known {
                 is_claimed,
-                standing,
+                shown,
                 store,
             })
         });
@@ -51,14 +54,20 @@ impl Ahead {
     }
 
     /// The answers.
-    pub(super) fn answers(self, around: &Surroundings<'_>) -> Result<Known, Error> {
-        around.wait(async {
-            match self.asking.await {
+    pub(super) fn answers(mut self, around: &Surroundings<'_>) -> Result<Known, Error> {
+        let asking = &mut self.asking;
+        let answered = around.wait(async {
+            match asking.await {
                 Ok(answered) => answered,
                 // Nobody aborts it, so it has panicked; and a panic there is a panic here.
                 Err(error) => resume_unwind(error.into_panic()),
             }
-        })
+        });
+        // The process is asked to stop.
+        if answered.is_err() && !self.asking.is_finished() {
+            self.leave(around);
+        }
+        answered
     }
 
     /// Lets what was begun come to its end, for a short time, so that it leaves nothing behind.

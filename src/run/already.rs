@@ -9,10 +9,11 @@ use crate::records::Commit;
 
 impl Desk {
     /// What to say when there is nothing to do; an error when the job says that a published date is one.
-    pub(super) async fn nothing_to_do(&self, standing: &Standing, intent: &Intent) -> Result<Option<Notice>, Error> {
-        let settled = self.settled(standing, intent);
+    pub(super) async fn nothing_to_do(&self, intent: &Intent) -> Result<Option<Notice>, Error> {
+        let standing = self.standing().await?;
+        let settled = self.settled(&standing, intent);
         let mut notice = match settled {
-            Some(commit) => Some(self.complete(standing, commit).await?),
+            Some(commit) => Some(self.complete(&standing, commit).await?),
             None => None,
         };
         // A retry that finds what its own run has published is not a second publication.
@@ -23,12 +24,16 @@ impl Desk {
             notice.used_key = Some(commit.run_key.clone());
         }
         if intent.only_once && standing.shown != Shown::Nothing && !own {
-            return Err(RunError::AlreadyPublished {
-                file: self.partition.place().location().to_string(),
-            }
-            .into());
+            return Err(self.already_published().into());
         }
         Ok(notice)
+    }
+
+    /// The error of a job that says that a published date is one.
+    pub(super) fn already_published(&self) -> RunError {
+        RunError::AlreadyPublished {
+            file: self.partition.place().location().to_string(),
+        }
     }
 
     /// What is published now, by whoever it was.

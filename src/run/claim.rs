@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::hold::Hold;
 use crate::pipeline::Gate;
 use crate::plan::generation;
-use crate::publish::{self, PublishError};
+use crate::publish::{self, PublishError, Shown};
 use crate::records::{Open, PlanRecord};
 
 /// Folders of one plan that may be damaged before it is given up.
@@ -38,7 +38,7 @@ pub(super) struct Claim<'a> {
     pub(super) opened: Open,
     /// The plan as all processes know it.
     pub(super) record: PlanRecord,
-    /// Whether this process was the first to keep it, so that no chunk of it can be finished.
+    /// Whether this process was the first to keep it, so that no chunk of it was finished before.
     pub(super) is_new: bool,
 }
 
@@ -50,6 +50,9 @@ pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result
     }
     if standing.overtaken(&desk.holder.run_key) {
         return Err(RunError::Superseded.into());
+    }
+    if intent.only_once && standing.shown != Shown::Nothing {
+        return Err(desk.already_published().into());
     }
     desk.showing.permits(&desk.partition, &standing, files).await?;
     let base_id = &intent.base_id;

@@ -129,6 +129,10 @@ impl<'a> Line<'a> {
             limits,
             tally,
         };
+        // Of a new plan the first chunk asks.
+        if !line.claim.is_new {
+            around.wait(line.claim.go_on())?;
+        }
         line.announce(around);
         Ok(Some(line))
     }

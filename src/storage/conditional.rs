@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
-use futures::future::try_join;
+use futures::future::join;
 use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, UpdateVersion,
@@ -235,9 +235,18 @@ impl Place {
         let created = self.join(&format!("{name}-created"));
         let updated = self.join(&format!("{name}-updated"));
         let bytes = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
-        let (creation, update) = try_join(created.try_creation(&bytes), updated.try_update(&bytes)).await?;
-        try_join(created.remove(), updated.remove()).await?;
-        Ok(creation.or(update))
+        let fault = match join(created.try_creation(&bytes), updated.try_update(&bytes)).await {
+            // What is known to be wrong is told, whatever became of the other half.
+            (Ok(Some(fault)), _) | (_, Ok(Some(fault))) => Some(fault),
+            (creation, update) => {
+                creation?;
+                update?;
+                None
+            }
+        };
+        let (one, other) = join(created.remove(), updated.remove()).await;
+        one.and(other)?;
+        Ok(fault)
     }
 
     /// Goes on without conditions.

@@ -158,7 +158,7 @@ impl Process {
             again: errand.again,
             only_once: false,
         };
-        if let Some(notice) = desk.nothing_to_do(&desk.standing().await?, &intent).await? {
+        if let Some(notice) = desk.nothing_to_do(&intent).await? {
             return Ok(Ending::Already(notice.seq));
         }
         if let Some(shard) = errand.shard {
@@ -204,7 +204,11 @@ impl Process {
         let opened = claim::take_place(desk, &wanted, lost).await?;
         let again = opened.generation_of(&intent.base_id).unwrap_or(wanted.generation);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
-        Ok(Some(Claim::settle(desk, opened, record).await?))
+        let claim = Claim::settle(desk, opened, record).await?;
+        if !claim.is_new {
+            claim.go_on().await?;
+        }
+        Ok(Some(claim))
     }
 
     async fn score_shard(&self, desk: &Desk, claim: &Claim<'_>, shard: Shard) -> Result<bool, Error> {
