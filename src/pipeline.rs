@@ -3,7 +3,10 @@
 //! Each part is kept as soon as it is scored, before it waits for its turn; a chunk that was kept earlier is read back instead of scored.
 //!
 //! The only file with channels. Memory is bounded by a budget in bytes: a chunk holds its share from before it is fetched until it is kept, and
-//! then what its part takes until that has been taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages know nothing of this.
+//! then what its part takes until that has been taken, so a fast store cannot run away from slow cores, nor fast cores from a slow disk. Stages
+//! know nothing of this.
+
+mod room;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,9 +19,9 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use rayon::ThreadPool;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
+use self::room::{Ahead, Held, Room};
 use crate::batch::{ChunkId, Part, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Elapsed;
@@ -30,18 +33,6 @@ use crate::infer::{self, Watch};
 use crate::read::{self, ReadError};
 use crate::score::{Attempt, Fetched, Scorer};
 use crate::shutdown::Shutdown;
-
-/// Chunks fetched at a time from a bucket, so that the latency of one request hides behind the bytes of others.
-const CONCURRENT_FETCHES: usize = 4;
-
-/// Threads that one reader of a local disk keeps busy: it copies a chunk in a fraction of the time in which one is scored.
-const THREADS_OF_READER: usize = 4;
-
-/// Threads of which one finds its next chunk waiting. Others find it soon; what waits for longer is only memory lost, and out of the caches.
-const THREADS_OF_WAITING: usize = 2;
-
-/// The unit of the memory budget: a semaphore counts in 32 bits.
-const PERMIT_BYTES: u64 = 1 << 16;
 
 /// Stack of a scoring thread, as the main thread has it: derived features descend into their expressions.
 const STACK_BYTES: usize = 8 << 20;
@@ -100,10 +91,10 @@ pub fn run(
 ) -> Result<(), Error> {
     let chunks = work.chunks.clone();
     let watch = Arc::clone(&work.watch);
-    let (fetches, ahead) = ahead(limits.threads, work.is_local());
+    let ahead = Ahead::of(limits.threads, work.is_local());
     let feeder = Arc::new(Feeder {
         room: Room::new(limits, ahead),
-        fetches,
+        fetches: ahead.fetches,
         pool: pool(limits)?,
         stop: AtomicBool::new(false),
         in_hand: AtomicUsize::new(0),
@@ -194,8 +185,8 @@ struct Feeder {
     runtime: Handle,
 }
 
-/// A chunk before it is scored.
-struct Ahead {
+/// A chunk that was fetched, or its part.
+struct Found {
     chunk: ChunkId,
     content: Result<Content, Error>,
     wall: Duration,
@@ -224,7 +215,7 @@ impl Feeder {
         let fetches = stream::iter(self.work.chunks.clone()).map(|chunk| self.fetch(chunk));
         let mut fetches = fetches.buffered(self.fetches);
         while let Some(fetched) = fetches.next().await {
-            let Ahead {
+            let Found {
                 chunk,
                 content,
                 wall,
@@ -258,7 +249,7 @@ impl Feeder {
         }
     }
 
-    async fn fetch(&self, id: ChunkId) -> Ahead {
+    async fn fetch(&self, id: ChunkId) -> Found {
         let Work { scorer, .. } = &self.work;
         let mut held = self.room.hold(scorer.plan.memory(scorer.plan.chunk(id))).await;
         let start = scorer.clock.monotonic();
@@ -266,7 +257,7 @@ impl Feeder {
         if let Ok(Content::Kept(part)) = &content {
             held.shrink(part.memory());
         }
-        Ahead {
+        Found {
             chunk: id,
             content,
             wall: scorer.clock.monotonic().saturating_sub(start),
@@ -384,70 +375,6 @@ impl Feeder {
     }
 }
 
-/// Chunks fetched at a time, and those on the line that are not being scored.
-fn ahead(threads: usize, is_local: bool) -> (usize, usize) {
-    let waiting = threads.div_ceil(THREADS_OF_WAITING);
-    if is_local {
-        // What is read is what waits next.
-        (threads.div_ceil(THREADS_OF_READER), waiting)
-    } else {
-        (CONCURRENT_FETCHES, waiting + CONCURRENT_FETCHES)
-    }
-}
-
-/// Room on the line: a budget of bytes, and a number of chunks, since more than the cores can use soon is only memory lost.
-struct Room {
-    chunks: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-    total: u32,
-}
-
-/// A place on the line, given back when it is dropped.
-struct Held {
-    chunk: Option<OwnedSemaphorePermit>,
-    bytes: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    /// Keeps only what a part takes until its turn comes, so that a chunk that takes long does not hold up those behind it.
-    fn shrink(&mut self, bytes: u64) {
-        self.chunk = None;
-        let left = permits(bytes) as usize;
-        if let Some(held) = &mut self.bytes
-            && let Some(surplus) = held.num_permits().checked_sub(left)
-        {
-            drop(held.split(surplus));
-        }
-    }
-}
-
-impl Room {
-    fn new(limits: Limits, ahead: usize) -> Self {
-        let total = permits(limits.memory);
-        Self {
-            chunks: Arc::new(Semaphore::new(limits.threads + ahead)),
-            bytes: Arc::new(Semaphore::new(total as usize)),
-            total,
-        }
-    }
-
-    /// Waits until there is room. A chunk larger than the whole budget gets all of it and runs alone.
-    async fn hold(&self, bytes: u64) -> Held {
-        let wanted = permits(bytes).min(self.total);
-        // Neither semaphore is ever closed. Both are fair, so the chunk that is due first gets its place first.
-        Held {
-            chunk: Arc::clone(&self.chunks).acquire_owned().await.ok(),
-            bytes: Arc::clone(&self.bytes).acquire_many_owned(wanted).await.ok(),
-        }
-    }
-}
-
-fn permits(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(PERMIT_BYTES))
-        .unwrap_or(u32::MAX >> 3)
-        .clamp(1, u32::MAX >> 3)
-}
-
 /// A panic in a stage ends the run and not the thread.
 fn caught<T>(chunk: ChunkId, work: impl FnOnce() -> T) -> Result<T, LineError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| LineError::Panic {
@@ -488,53 +415,5 @@ impl Seam for LineError {
         match self {
             Self::Threads { .. } | Self::Panic { .. } | Self::Lost { .. } => ExitCode::Internal,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn scored_chunk_makes_room_for_the_next_before_its_turn() {
-        let limits = Limits {
-            threads: 1,
-            intra_op: 1,
-            memory: 10 * PERMIT_BYTES,
-        };
-        let room = Room::new(limits, 0);
-        let mut first = room.hold(8 * PERMIT_BYTES).now_or_never().expect("there is room");
-        assert!(
-            room.hold(PERMIT_BYTES).now_or_never().is_none(),
-            "one is scored at a time"
-        );
-        first.shrink(3 * PERMIT_BYTES);
-        assert!(room.hold(8 * PERMIT_BYTES).now_or_never().is_none(), "its part takes 3");
-        let next = room.hold(7 * PERMIT_BYTES).now_or_never().expect("there is room");
-        drop((first, next));
-        let all = room.hold(u64::MAX).now_or_never().expect("there is room");
-        assert_eq!(all.bytes.map(|held| held.num_permits()), Some(10));
-    }
-
-    #[test]
-    fn part_that_is_larger_than_its_chunk_keeps_what_the_chunk_had() {
-        let limits = Limits {
-            threads: 1,
-            intra_op: 1,
-            memory: 4 * PERMIT_BYTES,
-        };
-        let room = Room::new(limits, 0);
-        let mut held = room.hold(PERMIT_BYTES).now_or_never().expect("there is room");
-        held.shrink(100 * PERMIT_BYTES);
-        assert_eq!(held.bytes.map(|held| held.num_permits()), Some(1));
-    }
-
-    #[test]
-    fn few_chunks_are_ahead_of_many_threads() {
-        assert_eq!(ahead(1, true), (1, 1));
-        assert_eq!(ahead(16, true), (4, 8));
-        assert_eq!(ahead(2, false), (4, 5));
     }
 }

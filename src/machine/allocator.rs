@@ -1,6 +1,7 @@
 //! How the system's allocator treats memory that is given back.
 
-/// Blocks up to this size come from the heap, where they are used again; the greatest that glibc takes.
+/// Blocks up to this size come from the heap, where they are used again. Columns and most activations do; the bytes of a whole chunk do not, whose
+/// place between them the next chunk could not use.
 #[cfg(target_env = "gnu")]
 const LARGEST_ON_HEAP: i32 = 4 << 20;
 

@@ -31,13 +31,8 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
     let path = input.path().to_string();
     let mut found = if let Some(literal) = path.find(['*', '?', '[']) {
         matching(input, &path, literal).await?
-    } else if input.local().is_some() {
-        match input.head().await? {
-            Some(meta) => vec![only(input, meta)],
-            None => below(input).await?,
-        }
     } else {
-        in_bucket(input).await?
+        at_or_below(input).await?
     };
     if found.is_empty() {
         return Err(PlanError::NoInput {
@@ -50,7 +45,7 @@ pub(super) async fn list(job: &Job, input: &Place) -> Result<Vec<Listed>, PlanEr
 
 /// The object of that name, or else those below it. Two questions to a bucket take the time of one; where the first is enough, nobody waits
 /// for the second, which may not even be allowed.
-async fn in_bucket(input: &Place) -> Result<Vec<Listed>, PlanError> {
+async fn at_or_below(input: &Place) -> Result<Vec<Listed>, PlanError> {
     let (head, below) = (pin!(input.head()), pin!(below(input)));
     let (object, below) = match select(head, below).await {
         Either::Left((object, below)) => (object?, below.left_future()),

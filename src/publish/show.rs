@@ -81,7 +81,9 @@ impl Showing {
         } else {
             // Uploads are dropped before the files are listed: one that was completed first is listed, the others never will be.
             let surplus = async {
-                self.abort_older(date, partition, commit).await?;
+                if self.fences.announced {
+                    abort_older(date, partition, commit).await?;
+                }
                 surplus(partition, &assembled).await
             };
             let (before, surplus) = try_join(partition.look(&name), surplus).await?;
@@ -153,22 +155,18 @@ impl Showing {
                 }
             }
             // The first look was at the first file, and is as good as a new one unless other files took their time since.
-            let seen = (!stepwise).then(|| before.clone());
-            let seen = (seen, &assembled.stamp);
-            let newer = self.show_file(date, partition, commit, file, seen).await?;
+            let shown = if stepwise {
+                partition.look(&file.data.name).await?
+            } else {
+                before.clone()
+            };
+            let stamp = &assembled.stamp;
+            let newer = self.show_file(date, partition, commit, file, stamp, shown).await?;
             if newer.is_some() {
                 return Ok(newer);
             }
         }
         Ok(None)
-    }
-
-    /// Drops the uploads of earlier commits, where uploads are announced.
-    async fn abort_older(&self, date: &DateFolder, partition: &Partition, commit: &Commit) -> Result<(), PublishError> {
-        if self.fences.announced {
-            abort_older(date, partition, commit).await?;
-        }
-        Ok(())
     }
 
     /// Puts one file in place; only a look says whether it is there. The stamp of what is newer, if that is.
@@ -178,16 +176,13 @@ impl Showing {
         partition: &Partition,
         commit: &Commit,
         file: &Spooled,
-        (mut seen, stamp): (Option<Shown>, &Stamp),
+        stamp: &Stamp,
+        mut shown: Shown,
     ) -> Result<Option<Stamp>, PublishError> {
         let clock = partition.place().clock();
         let mut pause = PAUSE;
         let mut tries = 0;
         loop {
-            let shown = match seen.take() {
-                Some(seen) => seen,
-                None => partition.look(&file.data.name).await?,
-            };
             match &shown {
                 Shown::Ours(shown, _) if shown == stamp => return Ok(None),
                 // Another log has given out the same number: this state was copied, or deleted while it was in use.
@@ -208,15 +203,15 @@ impl Showing {
             } else {
                 self.put_in_pieces(date, partition, commit, file, stamp).await?
             };
-            let Attempt::Unsure(reason) = attempt else {
-                continue;
-            };
-            tries += 1;
-            if tries == TRIES {
-                return Err(reason.into());
+            if let Attempt::Unsure(reason) = attempt {
+                tries += 1;
+                if tries == TRIES {
+                    return Err(reason.into());
+                }
+                clock.sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            clock.sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            shown = partition.look(&file.data.name).await?;
         }
     }
 }

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::gate::{gate, superseded};
 use super::{Desk, RunError};
+use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::hold::Hold;
@@ -39,7 +40,7 @@ pub(super) struct Claim<'a> {
     /// The plan as all processes know it.
     pub(super) record: PlanRecord,
     /// Whether this process was the first to keep it, so that no chunk of it was finished before.
-    pub(super) is_new: bool,
+    is_new: bool,
 }
 
 /// The place that a run would take, before anything is written. `None` when what it would make is published by now.
@@ -102,6 +103,16 @@ impl<'a> Claim<'a> {
             self.opened = take_place(self.desk, &self.opened, lost).await?;
         }
         Ok(())
+    }
+
+    /// The chunks of the plan that are finished. An error when a later run has taken the place of this one; of a plan that is new nothing is
+    /// finished, and the gate of the first chunk asks.
+    pub(super) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        if self.is_new {
+            return Ok(Checkpoint::of_new(&self.desk.date, &self.record));
+        }
+        self.go_on().await?;
+        Ok(Checkpoint::open(&self.desk.date, &self.record).await?)
     }
 
     /// An error when a later run has taken the place of this one.

@@ -88,11 +88,7 @@ impl<'a> Line<'a> {
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let chunks = ready.plan.chunks.len();
         let tuner = tuner(around.settings, device, contract, &ready.plan);
-        let checkpoint = if claim.is_new {
-            Checkpoint::of_new(&desk.date, record)
-        } else {
-            around.wait(Checkpoint::open(&desk.date, record))?
-        };
+        let checkpoint = around.wait(claim.checkpoint())?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
         let evidence = Evidence::default();
         // What is kept or published was made by this model.
@@ -129,10 +125,6 @@ impl<'a> Line<'a> {
             limits,
             tally,
         };
-        // Of a new plan the first chunk asks.
-        if !line.claim.is_new {
-            around.wait(line.claim.go_on())?;
-        }
         line.announce(around);
         Ok(Some(line))
     }

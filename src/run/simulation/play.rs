@@ -234,7 +234,7 @@ impl Play {
         }
         let (world, handle) = (Arc::clone(&self.world), self.runtime.clone());
         let task = self.runtime.spawn(async move {
-            let ending = process.run(handle).await;
+            let ending = Box::pin(process.run(handle)).await;
             world.lock().ended.push((number, ending));
         });
         self.running.push(Running {

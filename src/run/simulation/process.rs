@@ -162,14 +162,14 @@ impl Process {
             return Ok(Ending::Already(notice.seq));
         }
         if let Some(shard) = errand.shard {
-            let Some(claim) = self.claim(desk, &intent, None).await? else {
+            let Some((claim, checkpoint)) = self.claim(desk, &intent, None).await? else {
                 return published(desk).await;
             };
-            if !self.score_shard(desk, &claim, shard).await? {
+            let Some(checkpoint) = self.score_shard(desk, &claim, checkpoint, shard).await? else {
                 return Ok(Ending::ShardDone);
-            }
+            };
             let hold = hold(desk, runtime).await?;
-            let ending = self.together(desk, claim, Arc::clone(&hold)).await;
+            let ending = self.together(desk, claim, checkpoint, Arc::clone(&hold)).await;
             hold.release().await;
             return ending;
         }
@@ -182,21 +182,32 @@ impl Process {
     async fn alone(&self, desk: &Desk, intent: &Intent, hold: Arc<Hold>) -> Result<Ending, Error> {
         let lost = desk.roll_forward().await?;
         match self.claim(desk, intent, lost).await? {
-            Some(claim) => self.finish(desk, claim, hold).await,
+            Some((claim, checkpoint)) => self.finish(desk, claim, checkpoint, hold).await,
             None => published(desk).await,
         }
     }
 
-    async fn together(&self, desk: &Desk, mut claim: Claim<'_>, hold: Arc<Hold>) -> Result<Ending, Error> {
+    async fn together(
+        &self,
+        desk: &Desk,
+        mut claim: Claim<'_>,
+        checkpoint: Checkpoint,
+        hold: Arc<Hold>,
+    ) -> Result<Ending, Error> {
         let lost = desk.roll_forward().await?;
         if claim.is_published().await? {
             return published(desk).await;
         }
         claim.renew(lost).await?;
-        self.finish(desk, claim, hold).await
+        self.finish(desk, claim, checkpoint, hold).await
     }
 
-    async fn claim<'d>(&self, desk: &'d Desk, intent: &Intent, lost: Option<u64>) -> Result<Option<Claim<'d>>, Error> {
+    async fn claim<'d>(
+        &self,
+        desk: &'d Desk,
+        intent: &Intent,
+        lost: Option<u64>,
+    ) -> Result<Option<(Claim<'d>, Checkpoint)>, Error> {
         let files = self.setting.layout.files();
         let Some(wanted) = claim::wanted(desk, intent, files).await? else {
             return Ok(None);
@@ -205,14 +216,18 @@ impl Process {
         let again = opened.generation_of(&intent.base_id).unwrap_or(wanted.generation);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
         let claim = Claim::settle(desk, opened, record).await?;
-        if !claim.is_new {
-            claim.go_on().await?;
-        }
-        Ok(Some(claim))
+        let checkpoint = claim.checkpoint().await?;
+        Ok(Some((claim, checkpoint)))
     }
 
-    async fn score_shard(&self, desk: &Desk, claim: &Claim<'_>, shard: Shard) -> Result<bool, Error> {
-        let checkpoint = Checkpoint::open(&desk.date, &claim.record).await?;
+    /// The finished chunks, once all of them are.
+    async fn score_shard(
+        &self,
+        desk: &Desk,
+        claim: &Claim<'_>,
+        checkpoint: Checkpoint,
+        shard: Shard,
+    ) -> Result<Option<Checkpoint>, Error> {
         let gate = claim.gate(None, &desk.clock);
         for chunk in (0..claim.record.chunks.len()).filter(|chunk| shard.owns(*chunk)) {
             gate().await?;
@@ -220,17 +235,19 @@ impl Process {
                 checkpoint.keep(work::part(desk, &claim.record, chunk)).await?;
             }
         }
-        let finished = Checkpoint::open(&desk.date, &claim.record).await?.finished();
-        Ok(finished == claim.record.chunks.len())
+        let checkpoint = Checkpoint::open(&desk.date, &claim.record).await?;
+        let is_whole = checkpoint.finished() == claim.record.chunks.len();
+        Ok(is_whole.then_some(checkpoint))
     }
 
-    async fn finish(&self, desk: &Desk, claim: Claim<'_>, hold: Arc<Hold>) -> Result<Ending, Error> {
+    async fn finish(
+        &self,
+        desk: &Desk,
+        claim: Claim<'_>,
+        checkpoint: Checkpoint,
+        hold: Arc<Hold>,
+    ) -> Result<Ending, Error> {
         let gate = claim.gate(Some(hold), &desk.clock);
-        let checkpoint = if claim.is_new {
-            Checkpoint::of_new(&desk.date, &claim.record)
-        } else {
-            Checkpoint::open(&desk.date, &claim.record).await?
-        };
         let mut parts = Vec::new();
         for chunk in 0..claim.record.chunks.len() {
             if let Err(lost) = gate().await {
