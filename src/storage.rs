@@ -8,6 +8,7 @@ mod client;
 mod conditional;
 mod credentials;
 mod dangling;
+mod disk;
 mod error;
 mod failure;
 mod multipart;
@@ -24,7 +25,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::multipart::MultipartStore;
 use object_store::path::{Path, PathPart};
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
 
 pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Version};
 pub use multipart::{Pieces, Upload};
@@ -280,6 +281,11 @@ impl Place {
         let expected = range.end - range.start;
         let options = GetOptions::new().with_range(Some(range.clone())).with_if_match(etag);
         let answer = match self.door.reads.get_opts(&self.path, options).await {
+            Ok(GetResult {
+                payload: GetResultPayload::File(file, _),
+                range,
+                ..
+            }) => disk::read(file, range).await,
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
         };
