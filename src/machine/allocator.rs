@@ -1,9 +1,9 @@
-//! How the system's allocator treats memory that is given back.
+//! How the system's allocator, which libtorch and the libraries in C use, treats memory that is given back. What is written in Rust has
+//! an allocator of its own (`main.rs`).
 
-/// Blocks up to this size come from the heap, where they are used again. Columns and most activations do; the bytes of a whole chunk do not, whose
-/// place between them the next chunk could not use.
+/// Blocks up to this size come from the heap, where they are used again: activations, and weights of most layers.
 #[cfg(target_env = "gnu")]
-const LARGEST_ON_HEAP: i32 = 4 << 20;
+const LARGEST_ON_HEAP: i32 = 32 << 20;
 
 /// Free memory at the end of the heap that is kept.
 #[cfg(target_env = "gnu")]
@@ -13,13 +13,10 @@ const KEPT: i32 = 512 << 20;
 #[cfg(target_env = "gnu")]
 const CORES_OF_ARENA: usize = 4;
 
-/// Lets the process keep what it frees. Columns and activations are large and short-lived, one after the other: by default each is asked of
-/// the system and given back, and the system clears its pages each time. To be called before other threads are started.
+/// Lets the process keep what it frees. Activations are large and short-lived, one after the other: by default each is asked of the system
+/// and given back, and the system clears its pages each time. To be called before other threads are started.
 #[cfg(target_env = "gnu")]
-#[expect(
-    unsafe_code,
-    reason = "the settings of the allocator that Rust, libtorch and zstd share"
-)]
+#[expect(unsafe_code, reason = "the settings of the allocator that libtorch and zstd share")]
 pub fn keep_freed_memory(cores: usize) {
     let arenas = i32::try_from(cores.div_ceil(CORES_OF_ARENA)).unwrap_or(i32::MAX);
     // SAFETY: these calls only set limits; an allocator that does not know them answers 0 and goes on as before.
