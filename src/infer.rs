@@ -17,7 +17,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 pub use probe::{ProbeError, freeze as freeze_model, probe, reduce};
-pub use torch::{TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
+pub use torch::{Owner, TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};
 
 use crate::batch::{BatchSize, InputTensor};

@@ -4,6 +4,7 @@
 
 mod distance;
 mod frozen;
+mod owner;
 mod reduced;
 mod results;
 
@@ -14,6 +15,8 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
+
+pub use self::owner::Owner;
 
 use self::reduced::Reduced;
 use self::results::{Failure, results};
@@ -61,35 +64,16 @@ impl TorchModel {
         self.row_major = true;
     }
 
-    /// Runs a module on a batch, whose floating-point numbers are rounded to a kind first where one is given.
-    fn run(&self, module: &CModule, inputs: &[InputTensor], rounded: Option<Kind>) -> Result<Vec<ArrayRef>, Failure> {
-        let _no_grad = tch::no_grad_guard();
-        let tensors = inputs.iter().map(|input| {
-            let tensor = self.tensor(input)?;
-            Ok::<_, TchError>(IValue::Tensor(match rounded {
-                Some(kind) if matches!(tensor.f_kind()?, Kind::Float | Kind::Double) => tensor.f_to_kind(kind)?,
-                _ => tensor,
-            }))
-        });
-        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-        let result = module.forward_is(&tensors)?;
-        let mut results = results(result)?;
-        let rows = rows(inputs);
-        self.outputs
-            .iter()
-            .enumerate()
-            .map(|(position, output)| {
-                let found = results.take(position, output)?;
-                array(&found, output, rows)
-            })
-            .collect()
+    /// The tensors of a batch, in the batch's own memory and no longer good than that.
+    fn tensors(&self, inputs: &[InputTensor]) -> Result<Vec<Tensor>, TchError> {
+        inputs.iter().map(|input| self.tensor(input)).collect()
     }
 
     fn tensor(&self, input: &InputTensor) -> Result<Tensor, TchError> {
         let host = input.dtype.host();
         let strides = strides(&input.shape, input.layout);
         // SAFETY: `data` holds at least as many elements as `shape` states: both were made together in `preprocess`. The tensor does not
-        // outlive the batch: it is dropped at the end of `run`, and the result is copied before.
+        // outlive the batch: `forward` and `on_batch` drop it before they return, `Owner` makes a copy of it, and results are copied.
         #[expect(unsafe_code, reason = "the batch is handed over without a copy")]
         let view = unsafe {
             Tensor::f_from_blob(
@@ -105,34 +89,66 @@ impl TorchModel {
         } else {
             view.f_to_kind(kind(input.dtype))?
         };
-        let view = if self.row_major { view.f_contiguous()? } else { view };
-        match self.device {
-            Device::Cpu => Ok(view),
-            Device::Cuda(_) => {
-                let device = torch_device(self.device);
-                // From memory that the device reads by itself, so that this thread fills the next batch meanwhile. libtorch keeps that memory
-                // until the copy is done.
-                let pinned = view.f_pin_memory(device)?;
-                pinned.f_to_device_(device, pinned.f_kind()?, true, false)
-            }
-        }
+        if self.row_major { view.f_contiguous() } else { Ok(view) }
     }
-}
 
-impl Model for TorchModel {
-    fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
+    /// Runs a module on tensors, whose floating-point numbers are rounded to a kind first where one is given. Gives the tensor of each output,
+    /// on the device, which may still be at work on it.
+    fn run(&self, module: &CModule, tensors: &[Tensor], rounded: Option<Kind>) -> Result<Vec<Tensor>, Failure> {
+        let _no_grad = tch::no_grad_guard();
+        let inputs = tensors.iter().map(|tensor| {
+            let tensor = match self.device {
+                Device::Cpu => tensor.shallow_clone(),
+                Device::Cuda(_) => tensor.f_to_device_(torch_device(self.device), tensor.f_kind()?, true, false)?,
+            };
+            Ok::<_, TchError>(IValue::Tensor(match rounded {
+                Some(kind) if matches!(tensor.f_kind()?, Kind::Float | Kind::Double) => tensor.f_to_kind(kind)?,
+                _ => tensor,
+            }))
+        });
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let mut results = results(module.forward_is(&inputs)?)?;
+        let rows = rows(tensors);
+        let outputs = self.outputs.iter().enumerate();
+        outputs
+            .map(|(position, output)| fitted(&results.take(position, output)?, output, rows))
+            .collect()
+    }
+
+    /// Runs the model on tensors: the copy that is faster, or the module itself.
+    fn score(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
         if let Some(frozen) = &self.frozen
-            && let Ok(outputs) = self.run(frozen, inputs, None)
+            && let Ok(found) = self.run(frozen, tensors, None)
         {
-            return Ok(outputs);
+            return Ok(found);
         }
         let rounded = self.reduced.as_ref().map(Reduced::kind);
-        let outputs = self.run(&self.module, inputs, rounded);
-        if let (Some(reduced), Ok(outputs)) = (&self.reduced, &outputs) {
-            reduced.compare_once(outputs, |reference| self.run(reference, inputs, None).ok());
+        let found = self.run(&self.module, tensors, rounded)?;
+        if let Some(reduced) = &self.reduced {
+            reduced.compare_once(|reference| {
+                let expected = self.run(reference, tensors, None).ok()?;
+                Some((self.arrays(&expected).ok()?, self.arrays(&found).ok()?))
+            });
         }
-        outputs.map_err(|failure| match failure {
-            Failure::Torch(error) => thrown(&error, self.device, rows(inputs)),
+        Ok(found)
+    }
+
+    /// The values of each output, once the device has them.
+    fn arrays(&self, found: &[Tensor]) -> Result<Vec<ArrayRef>, Failure> {
+        let outputs = self.outputs.iter().zip(found);
+        outputs.map(|(output, found)| array(found, output)).collect()
+    }
+
+    /// What a module makes of a batch.
+    fn on_batch(&self, module: &CModule, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, Failure> {
+        self.arrays(&self.run(module, &self.tensors(inputs)?, None)?)
+    }
+
+    /// What is told of a batch that gave nothing.
+    fn error(&self, failure: Failure, inputs: &[InputTensor]) -> ModelError {
+        let rows = inputs.first().and_then(|input| input.shape.first());
+        match failure {
+            Failure::Torch(error) => thrown(&error, self.device, rows.copied().unwrap_or(0)),
             Failure::Output {
                 output,
                 expected,
@@ -142,7 +158,15 @@ impl Model for TorchModel {
                 expected,
                 found,
             },
-        })
+        }
+    }
+}
+
+impl Model for TorchModel {
+    fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
+        let tensors = self.tensors(inputs).map_err(Failure::Torch);
+        let found = tensors.and_then(|tensors| self.arrays(&self.score(&tensors)?));
+        found.map_err(|failure| self.error(failure, inputs))
     }
 
     fn deviation(&self) -> Option<f64> {
@@ -158,9 +182,9 @@ fn loaded(bytes: &Bytes, device: Device) -> Result<CModule, TchError> {
 }
 
 /// Rows of a batch.
-fn rows(inputs: &[InputTensor]) -> i64 {
-    let shape = inputs.first().map(|input| input.shape.as_slice());
-    shape.and_then(|shape| shape.first()).copied().unwrap_or(0)
+fn rows(tensors: &[Tensor]) -> i64 {
+    let extents = tensors.first().map(Tensor::size);
+    extents.and_then(|extents| extents.first().copied()).unwrap_or(0)
 }
 
 fn thrown(error: &TchError, device: Device, rows: i64) -> ModelError {
@@ -232,9 +256,8 @@ fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError>
     }
 }
 
-/// The tensor's values in the output's type.
-fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failure> {
-    let host = output.dtype.host();
+/// A result as the output that the contract says it is: in its shape, activated, of its type.
+fn fitted(tensor: &Tensor, output: &Output, rows: i64) -> Result<Tensor, Failure> {
     let size = tensor.size();
     let found: i64 = size.iter().product();
     let width = i64::try_from(output.width()).unwrap_or(i64::MAX);
@@ -263,15 +286,20 @@ fn array(tensor: &Tensor, output: &Output, rows: i64) -> Result<ArrayRef, Failur
     }
     let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
     holds(tensor.f_kind()?)?;
-    let tensor = tensor.f_to_device(TorchDevice::Cpu)?;
     // A bool result becomes 0 and 1; a number becomes true where it is not 0.
     let tensor = if output.dtype == TensorType::Bool {
         tensor.f_to_kind(Kind::Bool)?
     } else {
         tensor
     };
-    let tensor = tensor.f_to_kind(kind(host))?.f_contiguous()?;
-    let count = usize::try_from(found).unwrap_or(0);
+    Ok(tensor.f_to_kind(kind(output.dtype.host()))?)
+}
+
+/// The tensor's values. Waits for the device that computes them.
+fn array(tensor: &Tensor, output: &Output) -> Result<ArrayRef, Failure> {
+    let host = output.dtype.host();
+    let tensor = tensor.f_to_device(TorchDevice::Cpu)?.f_contiguous()?;
+    let count = tensor.numel();
     let mut values = MutableBuffer::from_len_zeroed(count * host.bytes());
     tensor.f_copy_data_u8(values.as_slice_mut(), count)?;
     let data = ArrayData::builder(host.arrow().unwrap_or(DataType::Float32))

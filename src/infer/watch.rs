@@ -121,11 +121,8 @@ pub struct Watched {
 
 impl Watched {
     /// Watches a model.
-    pub fn new(model: impl Model + 'static, watch: Arc<Watch>) -> Self {
-        Self {
-            model: Box::new(model),
-            watch,
-        }
+    pub fn new(model: Box<dyn Model>, watch: Arc<Watch>) -> Self {
+        Self { model, watch }
     }
 
     /// Who watches it.

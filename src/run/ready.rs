@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use super::Surroundings;
+use super::{RunError, Surroundings};
 use crate::error::Error;
 use crate::infer::device::Device;
-use crate::infer::{self, Doing, TorchModel, Watch, Watched};
+use crate::infer::{self, Doing, Model, Owner, TorchModel, Watch, Watched};
 use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
@@ -102,6 +102,10 @@ pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>)
             "the model gives NaN or infinity for rows of zeros; rows with such results are bad rows, NONFINITE_OUTPUT"
         );
     }
+    let model: Box<dyn Model> = match device {
+        Device::Cpu => Box::new(model),
+        Device::Cuda(_) => Box::new(Owner::start(model).map_err(|source| RunError::Thread { source })?),
+    };
     Ok(Watched::new(model, watch))
 }
 

@@ -147,6 +147,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &[
             "daemon/http.rs",
             "hold/lease.rs",
+            "infer/torch/owner.rs",
             "pipeline.rs",
             "run.rs",
             "shutdown.rs",

@@ -11,6 +11,7 @@ mod cli;
 mod daemon;
 mod hostile;
 mod model_faults;
+mod model_owner;
 mod models;
 mod object_store;
 mod rows;

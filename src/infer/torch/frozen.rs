@@ -19,13 +19,13 @@ impl TorchModel {
         if self.device != Device::Cpu {
             return Err("the device is not the CPU".to_owned());
         }
-        let expected = self.run(&self.module, inputs, None);
+        let expected = self.on_batch(&self.module, inputs);
         let Ok(expected) = expected else {
             return Err("the module throws on the rows that it is tried on".to_owned());
         };
         let Frozen { module, layers } = freeze(pointer(&self.module))?;
         let frozen = adopt(module);
-        match self.run(&frozen, inputs, None) {
+        match self.on_batch(&frozen, inputs) {
             Ok(found) if agree(&expected, &found) => {
                 self.frozen = Some(frozen);
                 Ok(layers)

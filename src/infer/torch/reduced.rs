@@ -31,11 +31,12 @@ impl Reduced {
         self.deviation.get().copied()
     }
 
-    /// Compares a batch with what the module gives in float32, for the first batch that comes by.
-    pub(super) fn compare_once(&self, outputs: &[ArrayRef], run: impl FnOnce(&CModule) -> Option<Vec<ArrayRef>>) {
+    /// Compares a batch with what the module gives in float32, for the first batch that comes by. `run` gives the outputs of that module, and
+    /// those of the rounded one.
+    pub(super) fn compare_once(&self, run: impl FnOnce(&CModule) -> Option<(Vec<ArrayRef>, Vec<ArrayRef>)>) {
         let reference = self.reference.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(expected) = reference.and_then(|reference| run(&reference)) {
-            let furthest = expected.iter().zip(outputs).map(|(one, other)| furthest(one, other));
+        if let Some((expected, found)) = reference.and_then(|reference| run(&reference)) {
+            let furthest = expected.iter().zip(&found).map(|(one, other)| furthest(one, other));
             // Only one thread ever had the reference.
             let _ = self.deviation.set(furthest.fold(0.0, f64::max));
         }
