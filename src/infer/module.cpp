@@ -1,8 +1,9 @@
-// What the bindings of libtorch lack: a frozen copy of a module, whose linear layers have their weights in the order in which oneDNN
+// What the bindings of libtorch lack: a module from memory without copies of it on the way, a frozen copy of a module, whose linear layers have their weights in the order in which oneDNN
 // multiplies by them, and a module whose numbers have fewer digits. Called by module.rs and by nobody else. Throws nothing: an exception would
 // have to pass through Rust.
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <caffe2/serialize/in_memory_adapter.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -119,6 +121,21 @@ void say(const std::string& text, char* message, size_t capacity) {
 }
 
 } // namespace
+
+// The module of an archive that lies in memory, to be deleted by the bindings: on the CPU where `device` is below 0, else on the CUDA device of
+// that number. Null where there is none; `message` says why. The bindings copy the archive three times.
+extern "C" void* batch_infer_load(const void* archive, size_t size, int device, char* message, size_t capacity) {
+  try {
+    const auto on = device < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device));
+    auto reader = std::make_shared<caffe2::serialize::MemoryReadAdapter>(archive, static_cast<off_t>(size));
+    return new torch::jit::Module(torch::jit::load(std::move(reader), on));
+  } catch (const std::exception& error) {
+    say(error.what(), message, capacity);
+  } catch (...) {
+    say("an exception without a message", message, capacity);
+  }
+  return nullptr;
+}
 
 // A frozen copy of a module on the CPU, to be deleted by the bindings, and the number of layers that were packed. Null where the module
 // cannot be frozen; `message` says why.

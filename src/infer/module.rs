@@ -1,13 +1,14 @@
-//! Asks libtorch for what the bindings lack, by the few lines of C++ in `module.cpp`: a frozen copy of a module, and one with fewer digits.
+//! Asks libtorch for what the bindings lack, by the few lines of C++ in `module.cpp`: a module from memory, a frozen copy of it, and one with
+//! fewer digits.
 //!
 //! Freezing makes constants of parameters. Then the weights of linear layers can be put, once, into the order in which oneDNN multiplies by
 //! them, and the activation after a layer is computed with it. Results differ from those of the module itself by rounding alone.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
 
-/// Bytes of the reason why a module cannot be frozen.
-const MESSAGE_BYTES: usize = 512;
+/// Bytes of what libtorch says; a trace through the model's code stands before what was wrong.
+const MESSAGE_BYTES: usize = 16 << 10;
 
 /// A frozen copy of a module.
 pub(super) struct Frozen {
@@ -19,6 +20,14 @@ pub(super) struct Frozen {
 
 #[expect(unsafe_code, reason = "declares the functions of module.cpp")]
 unsafe extern "C" {
+    fn batch_infer_load(
+        archive: *const c_void,
+        size: usize,
+        device: c_int,
+        message: *mut c_char,
+        capacity: usize,
+    ) -> *mut c_void;
+
     fn batch_infer_freeze(
         module: *const c_void,
         layers: *mut i64,
@@ -27,6 +36,25 @@ unsafe extern "C" {
     ) -> *mut c_void;
 
     fn batch_infer_round(module: *mut c_void, bfloat16: bool, message: *mut c_char, capacity: usize) -> bool;
+}
+
+/// Loads the module of an archive: onto the CPU, or the CUDA device of a number. Whoever takes it deletes it. The error is what libtorch says.
+#[expect(unsafe_code, reason = "calls a function of module.cpp")]
+pub(super) fn load(archive: &[u8], cuda: Option<usize>) -> Result<NonNull<c_void>, String> {
+    let device = cuda.map_or(-1, |number| c_int::try_from(number).unwrap_or(c_int::MAX));
+    let mut message = [0; MESSAGE_BYTES];
+    // SAFETY: the archive is borrowed until the function has returned, and a module holds copies of what it needs of it; of the message the same
+    // holds as below.
+    let module = unsafe {
+        batch_infer_load(
+            archive.as_ptr().cast(),
+            archive.len(),
+            device,
+            message.as_mut_ptr(),
+            message.len(),
+        )
+    };
+    NonNull::new(module).ok_or_else(|| said(&message))
 }
 
 /// Freezes a `torch::jit::Module` on the CPU, which stays as it is. The error is what libtorch says.

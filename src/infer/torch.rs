@@ -8,8 +8,6 @@ mod owner;
 mod reduced;
 mod results;
 
-use std::io::Cursor;
-
 use arrow::array::{ArrayData, ArrayRef, make_array, new_empty_array};
 use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
@@ -18,10 +16,11 @@ use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
 pub use self::owner::Owner;
 
+use self::frozen::adopt;
 use self::reduced::Reduced;
 use self::results::{Failure, results};
 use super::device::Device;
-use super::{Model, ModelError, words};
+use super::{Model, ModelError, module, words};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Activation, Contract, Output, TensorType};
 
@@ -176,7 +175,11 @@ impl Model for TorchModel {
 
 /// The module of an archive.
 fn loaded(bytes: &Bytes, device: Device) -> Result<CModule, TchError> {
-    let mut module = CModule::load_data_on_device(&mut Cursor::new(bytes), torch_device(device))?;
+    let cuda = match device {
+        Device::Cpu => None,
+        Device::Cuda(number) => Some(number),
+    };
+    let mut module = adopt(module::load(bytes, cuda).map_err(TchError::Torch)?);
     module.f_set_eval()?;
     Ok(module)
 }

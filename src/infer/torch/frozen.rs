@@ -45,8 +45,8 @@ pub(super) fn pointer(module: &CModule) -> NonNull<c_void> {
 }
 
 /// Takes over a module of libtorch.
-#[expect(unsafe_code, reason = "the bindings make modules from archives alone")]
-fn adopt(module: NonNull<c_void>) -> CModule {
+#[expect(unsafe_code, reason = "the bindings make modules in ways of their own alone")]
+pub(super) fn adopt(module: NonNull<c_void>) -> CModule {
     const { assert!(size_of::<CModule>() == size_of::<NonNull<c_void>>()) };
     // SAFETY: as above; the module was made by `new`, as the bindings make theirs, and nobody else deletes it.
     unsafe { std::mem::transmute(module) }
