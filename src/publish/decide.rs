@@ -102,14 +102,22 @@ impl Standing {
 /// Puts the run into the order of writers, once for all processes of one intention: where one of them has committed already, the others go
 /// on with that. `lost` is the number of a commit that was found to be beyond that. A place is of no use either when the record behind it
 /// cannot be read, and nothing that can says who came later.
+///
+/// `seen` was read before, however long ago: the place after it can be taken only if nobody has taken one since. A place that is had
+/// already is told by a new look alone.
 pub async fn open(
     date: &DateFolder,
     partition: &Partition,
     wanted: &Open,
     lost: Option<u64>,
+    seen: Option<Standing>,
 ) -> Result<Open, PublishError> {
+    let mut seen = seen.filter(|seen| seen.log.opened_by(&wanted.run_key).is_none());
     loop {
-        let standing = Standing::read(date, partition).await?;
+        let standing = match seen.take() {
+            Some(seen) => seen,
+            None => Standing::read(date, partition).await?,
+        };
         if let Some(open) = standing.log.opened_by(&wanted.run_key)
             && lost != Some(open.n + 1)
             && !standing.log.is_damaged_behind(open.n)

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::hold::Hold;
 use crate::pipeline::Gate;
 use crate::plan::generation;
-use crate::publish::{self, PublishError, Shown};
+use crate::publish::{self, PublishError, Shown, Standing};
 use crate::records::{Open, PlanRecord};
 
 /// Folders of one plan that may be damaged before it is given up.
@@ -43,8 +43,22 @@ pub(super) struct Claim<'a> {
     is_new: bool,
 }
 
+/// A place that a run would take.
+pub(super) struct Wanted {
+    open: Open,
+    /// What it was judged by.
+    standing: Standing,
+}
+
+impl Wanted {
+    /// How often the plan was asked for again, unless a process of the same intention says otherwise.
+    pub(super) fn generation(&self) -> u32 {
+        self.open.generation
+    }
+}
+
 /// The place that a run would take, before anything is written. `None` when what it would make is published by now.
-pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result<Option<Open>, Error> {
+pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result<Option<Wanted>, Error> {
     let standing = desk.standing().await?;
     if desk.settled(&standing, intent).is_some() {
         return Ok(None);
@@ -63,12 +77,15 @@ pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result
         Some(before) => before,
         None => 0,
     };
-    Ok(Some(desk.wish(generation(base_id, again), base_id.clone(), again)))
+    Ok(Some(Wanted {
+        open: desk.wish(generation(base_id, again), base_id.clone(), again),
+        standing,
+    }))
 }
 
 /// Takes the place, or the one that another process of the same intention has. `lost` is the number of a commit that cannot be shown.
-pub(super) async fn take_place(desk: &Desk, wanted: &Open, lost: Option<u64>) -> Result<Open, PublishError> {
-    publish::open(&desk.date, &desk.partition, wanted, lost).await
+pub(super) async fn take_place(desk: &Desk, wanted: Wanted, lost: Option<u64>) -> Result<Open, PublishError> {
+    publish::open(&desk.date, &desk.partition, &wanted.open, lost, Some(wanted.standing)).await
 }
 
 impl<'a> Claim<'a> {
@@ -100,7 +117,8 @@ impl<'a> Claim<'a> {
     /// Takes a new place if the commit behind the old one is lost.
     pub(super) async fn renew(&mut self, lost: Option<u64>) -> Result<(), PublishError> {
         if lost == Some(self.opened.n + 1) {
-            self.opened = take_place(self.desk, &self.opened, lost).await?;
+            let Desk { date, partition, .. } = self.desk;
+            self.opened = publish::open(date, partition, &self.opened, lost, None).await?;
         }
         Ok(())
     }

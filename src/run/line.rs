@@ -69,8 +69,9 @@ impl<'a> Line<'a> {
         };
         let device = device(around.settings)?;
         let model = load(&ready.artifact, device, around)?;
-        let opened = around.wait(claim::take_place(desk, &wanted, lost))?;
-        let generation = opened.generation_of(&ready.base_id).unwrap_or(wanted.generation);
+        let generation = wanted.generation();
+        let opened = around.wait(claim::take_place(desk, wanted, lost))?;
+        let generation = opened.generation_of(&ready.base_id).unwrap_or(generation);
         let contract = ready.preprocessor.contract();
         let shape = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, tally.started, "")?;
         let record = plan_record(job, &ready, &shape, desk, &tally, generation)?;

@@ -111,7 +111,13 @@ fn again(desk: &Desk, around: &Surroundings<'_>) -> Result<Option<Commit>, Error
         "publishing the same parts again"
     );
     let wanted = desk.wish(plan.plan_id.clone(), plan.base_id.clone(), plan.generation);
-    let opened = around.wait(publish::open(&desk.date, &desk.partition, &wanted, None))?;
+    let opened = around.wait(publish::open(
+        &desk.date,
+        &desk.partition,
+        &wanted,
+        None,
+        Some(standing),
+    ))?;
     let stop = around.stop();
     let published = desk.publish(&plan, &opened, assembled, &stop, |_, _| Value::Null);
     around.wait_through(published)

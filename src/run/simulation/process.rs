@@ -212,8 +212,9 @@ impl Process {
         let Some(wanted) = claim::wanted(desk, intent, files).await? else {
             return Ok(None);
         };
-        let opened = claim::take_place(desk, &wanted, lost).await?;
-        let again = opened.generation_of(&intent.base_id).unwrap_or(wanted.generation);
+        let again = wanted.generation();
+        let opened = claim::take_place(desk, wanted, lost).await?;
+        let again = opened.generation_of(&intent.base_id).unwrap_or(again);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
         let claim = Claim::settle(desk, opened, record).await?;
         let checkpoint = claim.checkpoint().await?;
