@@ -19,7 +19,7 @@ mod stamp;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub use decide::{Fences, Standing, commit, open, settle_plan};
+pub use decide::{Fences, Opened, Standing, commit, open, settle_plan};
 pub use partition::{Partition, SUCCESS, Shown};
 pub use rollforward::{again, roll_forward};
 pub use show::{Showing, Visible};

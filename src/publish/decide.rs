@@ -99,6 +99,25 @@ impl Standing {
     }
 }
 
+/// A place in the log.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// Its record.
+    pub open: Open,
+    /// The newest commit below it. Slots are filled one after the other and never again, so that no other comes to lie there.
+    pub before: Option<u64>,
+}
+
+impl Opened {
+    fn of(open: Open, log: &Log) -> Self {
+        let before = log.commits().map(|commit| commit.n);
+        Self {
+            before: before.take_while(|n| *n < open.n).last(),
+            open,
+        }
+    }
+}
+
 /// Puts the run into the order of writers, once for all processes of one intention: where one of them has committed already, the others go
 /// on with that. `lost` is the number of a commit that was found to be beyond that. A place is of no use either when the record behind it
 /// cannot be read, and nothing that can says who came later.
@@ -111,7 +130,7 @@ pub async fn open(
     wanted: &Open,
     lost: Option<u64>,
     seen: Option<Standing>,
-) -> Result<Open, PublishError> {
+) -> Result<Opened, PublishError> {
     let mut seen = seen.filter(|seen| seen.log.opened_by(&wanted.run_key).is_none());
     loop {
         let standing = match seen.take() {
@@ -122,13 +141,13 @@ pub async fn open(
             && lost != Some(open.n + 1)
             && !standing.log.is_damaged_behind(open.n)
         {
-            return Ok(open.clone());
+            return Ok(Opened::of(open.clone(), &standing.log));
         }
         let mut open = wanted.clone();
         open.n = standing.head() + 1;
         let entry = Entry::Open(open.clone());
         if let Created::Ours = Log::put(&date.log(), open.n, &entry).await? {
-            return Ok(open);
+            return Ok(Opened::of(open, &standing.log));
         }
     }
 }
@@ -148,31 +167,33 @@ pub async fn settle_plan(date: &DateFolder, ours: PlanRecord) -> Result<Option<P
 pub async fn commit(
     date: &DateFolder,
     plan: &PlanRecord,
-    opened: &Open,
+    Opened { open: opened, before }: &Opened,
     mut assembled: Assembled,
     holder: &str,
     fences: Fences,
 ) -> Result<(Commit, Assembled), PublishError> {
-    let mut slot = opened.n + 1;
+    let (mut slot, mut before) = (opened.n + 1, *before);
     loop {
         let stamp = Stamp {
             seq: slot,
             ..assembled.stamp.clone()
         };
         assembled = assembled.restamped(stamp)?;
-        let log = Log::read(&date.log()).await?;
-        let ours = record(plan, opened, slot, &assembled, &log, holder, date);
+        let ours = record(plan, opened, (slot, before), &assembled, holder, date);
         let theirs = match Log::put(&date.log(), slot, &Entry::Commit(ours.clone())).await? {
             Created::Ours => return Ok((ours, assembled)),
             Created::Theirs(bytes) => decode::<Entry>(&bytes),
         };
         if !fences.own_slot {
-            slot = Log::read(&date.log()).await?.head() + 1;
+            let log = Log::read(&date.log()).await?;
+            (slot, before) = (log.head() + 1, newest(&log));
             continue;
         }
         match theirs {
             Some(Entry::Commit(theirs)) => return adopt(theirs, assembled),
-            Some(Entry::Open(later)) if later.plan_id == plan.plan_id => slot = later.n + 1,
+            Some(Entry::Open(later)) if later.plan_id == plan.plan_id => {
+                (slot, before) = (later.n + 1, newest(&Log::read(&date.log()).await?));
+            }
             // Somebody else wants something else, and wanted it later.
             Some(Entry::Open(_)) | None => {
                 let log = Log::read(&date.log()).await?;
@@ -207,12 +228,16 @@ fn adopt(theirs: Commit, assembled: Assembled) -> Result<(Commit, Assembled), Pu
     Err(PublishError::Decided { seq: theirs.n })
 }
 
+/// Number of the newest commit.
+fn newest(log: &Log) -> Option<u64> {
+    log.newest_commit().map(|commit| commit.n)
+}
+
 fn record(
     plan: &PlanRecord,
     opened: &Open,
-    slot: u64,
+    (slot, before): (u64, Option<u64>),
     assembled: &Assembled,
-    log: &Log,
     holder: &str,
     date: &DateFolder,
 ) -> Commit {
@@ -227,7 +252,7 @@ fn record(
         base_id: plan.base_id.clone(),
         generation: plan.generation,
         nonce: assembled.stamp.nonce.clone(),
-        prev_commit: log.newest_commit().map(|commit| commit.n),
+        prev_commit: before,
         holder: holder.to_owned(),
         files: assembled.files.iter().map(|file| file.data.clone()).collect(),
         rows_in: assembled.rows.read,

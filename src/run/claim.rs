@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::hold::Hold;
 use crate::pipeline::Gate;
 use crate::plan::generation;
-use crate::publish::{self, PublishError, Shown, Standing};
+use crate::publish::{self, Opened, PublishError, Shown, Standing};
 use crate::records::{Open, PlanRecord};
 
 /// Folders of one plan that may be damaged before it is given up.
@@ -36,7 +36,7 @@ pub(super) struct Intent {
 pub(super) struct Claim<'a> {
     desk: &'a Desk,
     /// The place.
-    pub(super) opened: Open,
+    pub(super) opened: Opened,
     /// The plan as all processes know it.
     pub(super) record: PlanRecord,
     /// Whether this process was the first to keep it, so that no chunk of it was finished before.
@@ -84,14 +84,14 @@ pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result
 }
 
 /// Takes the place, or the one that another process of the same intention has. `lost` is the number of a commit that cannot be shown.
-pub(super) async fn take_place(desk: &Desk, wanted: Wanted, lost: Option<u64>) -> Result<Open, PublishError> {
+pub(super) async fn take_place(desk: &Desk, wanted: Wanted, lost: Option<u64>) -> Result<Opened, PublishError> {
     publish::open(&desk.date, &desk.partition, &wanted.open, lost, Some(wanted.standing)).await
 }
 
 impl<'a> Claim<'a> {
     /// Keeps the plan's record, or takes the one that is there. A folder whose record is damaged is left alone, and the plan done in
     /// another.
-    pub(super) async fn settle(desk: &'a Desk, opened: Open, mut record: PlanRecord) -> Result<Self, Error> {
+    pub(super) async fn settle(desk: &'a Desk, opened: Opened, mut record: PlanRecord) -> Result<Self, Error> {
         for _ in 0..MOST_DAMAGED {
             if let Some(settled) = publish::settle_plan(&desk.date, record.clone()).await? {
                 return Ok(Self {
@@ -116,9 +116,9 @@ impl<'a> Claim<'a> {
 
     /// Takes a new place if the commit behind the old one is lost.
     pub(super) async fn renew(&mut self, lost: Option<u64>) -> Result<(), PublishError> {
-        if lost == Some(self.opened.n + 1) {
+        if lost == Some(self.opened.open.n + 1) {
             let Desk { date, partition, .. } = self.desk;
-            self.opened = publish::open(date, partition, &self.opened, lost, None).await?;
+            self.opened = publish::open(date, partition, &self.opened.open, lost, None).await?;
         }
         Ok(())
     }
@@ -135,12 +135,17 @@ impl<'a> Claim<'a> {
 
     /// An error when a later run has taken the place of this one.
     pub(super) async fn go_on(&self) -> Result<(), Error> {
-        superseded(self.desk.date.clone(), self.opened.clone(), self.record.plan_id.clone()).await
+        superseded(
+            self.desk.date.clone(),
+            self.opened.open.clone(),
+            self.record.plan_id.clone(),
+        )
+        .await
     }
 
     /// What is asked before each chunk.
     pub(super) fn gate(&self, hold: Option<Arc<Hold>>, clock: &Arc<dyn Clock>) -> Gate {
-        gate(&self.desk.date, &self.opened, &self.record.plan_id, hold, clock)
+        gate(&self.desk.date, &self.opened.open, &self.record.plan_id, hold, clock)
     }
 
     /// True when another process has published this plan meanwhile.

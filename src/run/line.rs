@@ -71,7 +71,7 @@ impl<'a> Line<'a> {
         let model = load(&ready.artifact, device, around)?;
         let generation = wanted.generation();
         let opened = around.wait(claim::take_place(desk, wanted, lost))?;
-        let generation = opened.generation_of(&ready.base_id).unwrap_or(generation);
+        let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);
         let contract = ready.preprocessor.contract();
         let shape = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, tally.started, "")?;
         let record = plan_record(job, &ready, &shape, desk, &tally, generation)?;
@@ -150,7 +150,7 @@ impl<'a> Line<'a> {
         // What a shard's own pass counted comes again with all parts.
         let mut tally = self.tally.again();
         let stamp = Stamp {
-            seq: self.claim.opened.n + 1,
+            seq: self.claim.opened.open.n + 1,
             plan_id: self.claim.record.plan_id.clone(),
             nonce: nonce(),
         };

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{Desk, Notice, RunError, Stop};
 use crate::error::Error;
-use crate::publish::{self, Assembled, PublishError, Shown, Standing, Visible};
-use crate::records::{Commit, FORM, Open, PlanRecord, PublishedRecord};
+use crate::publish::{self, Assembled, Opened, PublishError, Shown, Standing, Visible};
+use crate::records::{Commit, FORM, PlanRecord, PublishedRecord};
 
 impl Desk {
     /// Decides that these files are what readers see, shows them, and keeps the record with the report that is made then. `None`: before
@@ -13,7 +13,7 @@ impl Desk {
     pub async fn publish(
         &self,
         plan: &PlanRecord,
-        opened: &Open,
+        opened: &Opened,
         assembled: Assembled,
         stop: &Stop<'_>,
         report: impl FnOnce(&Commit, Option<u64>) -> Value,

@@ -150,6 +150,13 @@ impl Judge {
             if !own || commit.open_n + 1 != number {
                 self.fail(format!("commit {number} is not in the slot after an `open` of its own"));
             }
+            let before = self.commits().next_back().map(|before| before.n);
+            if commit.prev_commit != before {
+                self.fail(format!(
+                    "commit {number} says that it comes after {:?}, and it comes after {before:?}",
+                    commit.prev_commit
+                ));
+            }
             self.not_again(commit);
         }
         self.entries.insert(number, entry);

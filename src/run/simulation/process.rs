@@ -214,7 +214,7 @@ impl Process {
         };
         let again = wanted.generation();
         let opened = claim::take_place(desk, wanted, lost).await?;
-        let again = opened.generation_of(&intent.base_id).unwrap_or(again);
+        let again = opened.open.generation_of(&intent.base_id).unwrap_or(again);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
         let claim = Claim::settle(desk, opened, record).await?;
         let checkpoint = claim.checkpoint().await?;
@@ -265,7 +265,7 @@ impl Process {
             });
         }
         let stamp = Stamp {
-            seq: claim.opened.n + 1,
+            seq: claim.opened.open.n + 1,
             plan_id: claim.record.plan_id.clone(),
             nonce: nonce(),
         };
