@@ -8,7 +8,7 @@ use futures::future::try_join;
 use super::pieces::abort_older;
 use super::{Assembled, Fences, Partition, PublishError, Shown, Spooled, Stamp, Standing};
 use crate::records::{Commit, DateFolder};
-use crate::storage::{Attempt, Condition};
+use crate::storage::{Attempt, Condition, Version};
 
 /// Pauses between tries at a file whose fate is unknown.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,10 +37,23 @@ pub enum Visible {
     Ours {
         /// Number of the publication that was there before; `None` when there was none, or the commit was visible already.
         replaced: Option<u64>,
+        /// `ETag`s of its files as they were seen there, where the store has them.
+        etags: ETags,
     },
     /// Something newer.
     Newer(Stamp),
 }
+
+/// What is there after files were put in place.
+enum There<T> {
+    /// Ours, and how it is known.
+    Ours(T),
+    /// Something newer.
+    Newer(Stamp),
+}
+
+/// `ETag`s of files, where the store has them.
+type ETags = Vec<Option<String>>;
 
 impl Showing {
     /// Whether a version with so many files may replace what is there. Asked before anything is scored: what is decided is shown.
@@ -75,7 +88,7 @@ impl Showing {
         assembled: Assembled,
     ) -> Result<Visible, PublishError> {
         let name = super::file_name(0);
-        let (before, newer) = if partition.place().local().is_some() {
+        let (before, there) = if partition.place().local().is_some() {
             let before = partition.look(&name).await?;
             (before.seq(), Self::show_locally(partition, commit, assembled, before)?)
         } else {
@@ -88,15 +101,16 @@ impl Showing {
             };
             let (before, surplus) = try_join(partition.look(&name), surplus).await?;
             let shown = self.show_in_bucket(date, partition, commit, &assembled, (&before, &surplus));
-            let newer = shown.await?;
-            (before.seq(), newer)
+            let there = shown.await?;
+            (before.seq(), there)
         };
         let replaced = Some(before).filter(|seq| *seq != 0 && *seq < commit.n);
-        if let Some(stamp) = newer {
-            return Ok(Visible::Newer(stamp));
-        }
+        let etags = match there {
+            There::Ours(etags) => etags,
+            There::Newer(stamp) => return Ok(Visible::Newer(stamp)),
+        };
         self.mark(partition, commit).await?;
-        Ok(Visible::Ours { replaced })
+        Ok(Visible::Ours { replaced, etags })
     }
 
     /// Marks a whole version. Where files are replaced one after the other, a process that slept must not mark the middle of a later
@@ -116,23 +130,23 @@ impl Showing {
         Ok(())
     }
 
-    /// Renames the files to their places; the stamp of what is newer, if that is there.
+    /// Renames the files to their places, unless something newer is there.
     fn show_locally(
         partition: &Partition,
         commit: &Commit,
         assembled: Assembled,
         before: Shown,
-    ) -> Result<Option<Stamp>, PublishError> {
+    ) -> Result<There<ETags>, PublishError> {
         match before {
             Shown::Ours(stamp, _) if stamp == Stamp::of_commit(commit) => {}
             Shown::Ours(stamp, _) if stamp.seq == commit.n => return Err(PublishError::Decided { seq: stamp.seq }),
-            Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(Some(stamp)),
+            Shown::Ours(stamp, _) if stamp.seq > commit.n => return Ok(There::Newer(stamp)),
             shown => {
                 partition.condition(&super::file_name(0), &shown)?;
                 partition.rename(assembled.files)?;
             }
         }
-        Ok(None)
+        Ok(There::Ours(vec![None; commit.files.len()]))
     }
 
     /// Puts the files in place, or says what is newer. The first file comes last: it is the one that is looked at, so it says that the others are there.
@@ -143,7 +157,8 @@ impl Showing {
         commit: &Commit,
         assembled: &Assembled,
         (before, surplus): (&Shown, &[String]),
-    ) -> Result<Option<Stamp>, PublishError> {
+    ) -> Result<There<ETags>, PublishError> {
+        let mut etags = vec![None; assembled.files.len()];
         let stepwise = assembled.files.len() > 1 || !surplus.is_empty();
         if stepwise && before.seq() < commit.n {
             partition.unmark().await?;
@@ -161,15 +176,15 @@ impl Showing {
                 before.clone()
             };
             let stamp = &assembled.stamp;
-            let newer = self.show_file(date, partition, commit, file, stamp, shown).await?;
-            if newer.is_some() {
-                return Ok(newer);
+            match self.show_file(date, partition, commit, file, stamp, shown).await? {
+                There::Ours(version) => etags[number] = Some(version.etag().to_owned()),
+                There::Newer(stamp) => return Ok(There::Newer(stamp)),
             }
         }
-        Ok(None)
+        Ok(There::Ours(etags))
     }
 
-    /// Puts one file in place; only a look says whether it is there. The stamp of what is newer, if that is.
+    /// Puts one file in place; only a look says whether it is there.
     async fn show_file(
         &self,
         date: &DateFolder,
@@ -178,18 +193,18 @@ impl Showing {
         file: &Spooled,
         stamp: &Stamp,
         mut shown: Shown,
-    ) -> Result<Option<Stamp>, PublishError> {
+    ) -> Result<There<Version>, PublishError> {
         let clock = partition.place().clock();
         let mut pause = PAUSE;
         let mut tries = 0;
         loop {
             match &shown {
-                Shown::Ours(shown, _) if shown == stamp => return Ok(None),
+                Shown::Ours(shown, version) if shown == stamp => return Ok(There::Ours(version.clone())),
                 // Another log has given out the same number: this state was copied, or deleted while it was in use.
                 Shown::Ours(shown, _) if shown.seq == commit.n => {
                     return Err(PublishError::Decided { seq: commit.n });
                 }
-                Shown::Ours(shown, _) if shown.seq > commit.n => return Ok(Some(shown.clone())),
+                Shown::Ours(shown, _) if shown.seq > commit.n => return Ok(There::Newer(shown.clone())),
                 _ => {}
             }
             let condition = partition.condition(&file.data.name, &shown)?;

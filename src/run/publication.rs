@@ -22,8 +22,8 @@ impl Desk {
         let decided = publish::commit(&self.date, plan, opened, assembled, &self.holder.id, fences);
         let (commit, assembled) = stop.or(decided).await?;
         let shown = self.showing.show(&self.date, &self.partition, &commit, assembled);
-        let replaced = match stop.after(shown).await? {
-            Visible::Ours { replaced } => replaced,
+        let (replaced, etags) = match stop.after(shown).await? {
+            Visible::Ours { replaced, etags } => (replaced, etags),
             Visible::Newer(stamp) if stamp.plan_id == plan.plan_id => {
                 // Of several files, one that is newer does not say that readers see the others.
                 let seq = stamp.seq;
@@ -37,7 +37,7 @@ impl Desk {
             Visible::Newer(_) => return Err(RunError::Superseded.into()),
         };
         let report = report(&commit, replaced);
-        stop.after(self.keep_record(&commit, replaced, report)).await?;
+        stop.after(self.keep_record(&commit, replaced, etags, report)).await?;
         Ok(Some(commit))
     }
 
@@ -51,8 +51,8 @@ impl Desk {
             match publish::roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool).await {
                 Ok(None) => return Ok(Some(commit.n)),
                 Ok(Some(Visible::Newer(_))) => return Ok(None),
-                Ok(Some(Visible::Ours { replaced })) => {
-                    self.keep_record(commit, replaced, Value::Null).await?;
+                Ok(Some(Visible::Ours { replaced, etags })) => {
+                    self.keep_record(commit, replaced, etags, Value::Null).await?;
                     return Ok(None);
                 }
                 // Something else has been decided meanwhile, and it is not this run that was superseded: now that is to be shown.
@@ -67,7 +67,7 @@ impl Desk {
     pub(super) async fn complete(&self, standing: &Standing, commit: &Commit) -> Result<Notice, PublishError> {
         if standing.shown.seq() == commit.n {
             if PublishedRecord::of(&self.date, commit.n).await?.is_none() {
-                self.keep_record(commit, None, Value::Null).await?;
+                self.keep_record_again(commit).await?;
             }
             if self.showing.marker && !self.partition.is_marked().await? {
                 self.showing.mark(&self.partition, commit).await?;
@@ -76,13 +76,25 @@ impl Desk {
         Ok(self.notice_of(commit))
     }
 
+    /// Keeps the record of a publication that another process has shown; what readers see tells the `ETag`s.
+    pub async fn keep_record_again(&self, commit: &Commit) -> Result<(), PublishError> {
+        let etags = self.etags(commit).await;
+        self.keep_record(commit, None, etags, Value::Null).await
+    }
+
     /// Keeps the record of a publication. Data that is visible does not depend on it, but the next run completes what is missing, so a
     /// failure is one.
-    pub async fn keep_record(&self, commit: &Commit, replaced: Option<u64>, report: Value) -> Result<(), PublishError> {
+    async fn keep_record(
+        &self,
+        commit: &Commit,
+        replaced: Option<u64>,
+        etags: Vec<Option<String>>,
+        report: Value,
+    ) -> Result<(), PublishError> {
         let record = PublishedRecord {
             v: FORM,
             commit: commit.clone(),
-            etags: self.etags(commit).await,
+            etags,
             replaced: replaced.or(commit.prev_commit),
             holder: self.holder.id.clone(),
             at: self.now(),

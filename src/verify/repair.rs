@@ -133,7 +133,7 @@ async fn beside(desk: &Desk, job: &str) -> Result<Vec<String>, PublishError> {
     };
     if now.is_wrong(Subject::Record) {
         PublishedRecord::forget(&desk.date, commit.n).await?;
-        desk.keep_record(commit, None, Value::Null).await?;
+        desk.keep_record_again(commit).await?;
         repaired.push(format!("wrote the record of publication {}", commit.n));
     }
     if now.is_wrong(Subject::Marker) && !now.is_wrong(Subject::File) {
