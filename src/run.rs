@@ -50,7 +50,7 @@ use crate::shutdown::{Shutdown, Signal};
 use crate::spec::OnExisting;
 use crate::validate::Job;
 use ahead::Ahead;
-use claim::Intent;
+use claim::{Intent, Start};
 use line::Line;
 
 /// How often it is looked whether the model has come back.
@@ -181,8 +181,8 @@ fn alone(
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
     holding(desk, around, |hold| {
-        let lost = around.wait(desk.roll_forward())?;
-        match Line::begin(job, ready, desk, intent, lost, tally, around)? {
+        let start = around.wait(Start::make(desk))?;
+        match Line::begin(job, ready, desk, intent, start, tally, around)? {
             Some(line) => line.finish(&hold, around),
             None => published(desk, around),
         }
@@ -199,7 +199,7 @@ fn shared(
     tally: Tally,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    let Some(mut line) = Line::begin(job, ready, desk, intent, None, tally, around)? else {
+    let Some(mut line) = Line::begin(job, ready, desk, intent, Start::default(), tally, around)? else {
         return published(desk, around);
     };
     if !line.score_shard(shard, around)? {
@@ -212,7 +212,7 @@ fn shared(
         "all chunks are finished; publishing"
     );
     holding(desk, around, |hold| {
-        let lost = around.wait(desk.roll_forward())?;
+        let lost = around.wait(desk.roll_forward())?.lost;
         // Another shard may have been faster.
         if around.wait(line.claim.is_published())? {
             return published(desk, around);

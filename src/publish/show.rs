@@ -56,10 +56,17 @@ enum There<T> {
 type ETags = Vec<Option<String>>;
 
 impl Showing {
-    /// Whether a version with so many files may replace what is there. Asked before anything is scored: what is decided is shown.
-    pub async fn permits(&self, partition: &Partition, standing: &Standing, files: usize) -> Result<(), PublishError> {
+    /// Whether a version with so many files may replace what is there, by what is decided and by whether something else lies there. Asked
+    /// before anything is scored: what is decided is shown.
+    pub async fn permits(
+        &self,
+        partition: &Partition,
+        standing: &Standing,
+        strangers: Result<(), PublishError>,
+        files: usize,
+    ) -> Result<(), PublishError> {
         partition.condition(&super::file_name(0), &standing.shown)?;
-        partition.expect_no_strangers().await?;
+        strangers?;
         if partition.place().local().is_some() || self.nonatomic {
             return Ok(());
         }

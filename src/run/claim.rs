@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use futures::future::join;
 use tracing::warn;
 
 use super::gate::{gate, superseded};
+use super::publication::Forward;
 use super::{Desk, RunError};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
@@ -43,11 +45,51 @@ pub(super) struct Claim<'a> {
     is_new: bool,
 }
 
+/// What a run finds at its date.
+#[derive(Debug)]
+pub(super) struct Found {
+    standing: Standing,
+    /// An error when something else lies in the partition.
+    strangers: Result<(), PublishError>,
+}
+
+impl Found {
+    async fn look(desk: &Desk) -> Result<Self, PublishError> {
+        let (standing, strangers) = join(desk.standing(), desk.partition.expect_no_strangers()).await;
+        Ok(Self {
+            standing: standing?,
+            strangers,
+        })
+    }
+}
+
+/// What a run goes on from that has the right to work.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// Number of a commit that cannot be shown.
+    lost: Option<u64>,
+    /// What was found, if that is still to be believed.
+    found: Option<Found>,
+}
+
+impl Start {
+    /// Brings to its end what another process had decided. Beside it is asked what else lies in the partition, which counts only if there was
+    /// nothing to be done.
+    pub(super) async fn make(desk: &Desk) -> Result<Self, PublishError> {
+        let (forward, strangers) = join(desk.roll_forward(), desk.partition.expect_no_strangers()).await;
+        let Forward { lost, standing } = forward?;
+        let found = standing.map(|standing| Found { standing, strangers });
+        Ok(Self { lost, found })
+    }
+}
+
 /// A place that a run would take.
 pub(super) struct Wanted {
     open: Open,
     /// What it was judged by.
     standing: Standing,
+    /// Number of a commit that cannot be shown.
+    lost: Option<u64>,
 }
 
 impl Wanted {
@@ -58,8 +100,11 @@ impl Wanted {
 }
 
 /// The place that a run would take, before anything is written. `None` when what it would make is published by now.
-pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result<Option<Wanted>, Error> {
-    let standing = desk.standing().await?;
+pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize, start: Start) -> Result<Option<Wanted>, Error> {
+    let Found { standing, strangers } = match start.found {
+        Some(found) => found,
+        None => Found::look(desk).await?,
+    };
     if desk.settled(&standing, intent).is_some() {
         return Ok(None);
     }
@@ -69,7 +114,9 @@ pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result
     if intent.only_once && standing.shown != Shown::Nothing {
         return Err(desk.already_published().into());
     }
-    desk.showing.permits(&desk.partition, &standing, files).await?;
+    desk.showing
+        .permits(&desk.partition, &standing, strangers, files)
+        .await?;
     let base_id = &intent.base_id;
     let again = match standing.log.generation(base_id) {
         // One that was begun and never committed is still to be done.
@@ -80,12 +127,14 @@ pub(super) async fn wanted(desk: &Desk, intent: &Intent, files: usize) -> Result
     Ok(Some(Wanted {
         open: desk.wish(generation(base_id, again), base_id.clone(), again),
         standing,
+        lost: start.lost,
     }))
 }
 
-/// Takes the place, or the one that another process of the same intention has. `lost` is the number of a commit that cannot be shown.
-pub(super) async fn take_place(desk: &Desk, wanted: Wanted, lost: Option<u64>) -> Result<Opened, PublishError> {
-    publish::open(&desk.date, &desk.partition, &wanted.open, lost, Some(wanted.standing)).await
+/// Takes the place, or the one that another process of the same intention has.
+pub(super) async fn take_place(desk: &Desk, wanted: Wanted) -> Result<Opened, PublishError> {
+    let Wanted { open, standing, lost } = wanted;
+    publish::open(&desk.date, &desk.partition, &open, lost, Some(standing)).await
 }
 
 impl<'a> Claim<'a> {

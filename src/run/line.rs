@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tracing::info;
 
-use super::claim::{self, Claim, Intent};
+use super::claim::{self, Claim, Intent, Start};
 use super::elsewhere;
 use super::ready::{device, limits, load, max_decoded};
 use super::record::plan_record;
@@ -57,20 +57,20 @@ impl<'a> Line<'a> {
         ready: Ready,
         desk: &'a Desk,
         intent: &Intent,
-        lost: Option<u64>,
+        start: Start,
         tally: Tally,
         around: &Surroundings<'_>,
     ) -> Result<Option<Self>, Error> {
         // Before anything is written: whatever can be wrong with the place or the model is found now.
         let chunk_rows: Vec<usize> = ready.plan.chunks.iter().map(|chunk| chunk.rows).collect();
         let files = publish::file_count(&chunk_rows, job.files);
-        let Some(wanted) = around.wait(claim::wanted(desk, intent, files))? else {
+        let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
             return Ok(None);
         };
         let device = device(around.settings)?;
         let model = load(&ready.artifact, device, around)?;
         let generation = wanted.generation();
-        let opened = around.wait(claim::take_place(desk, wanted, lost))?;
+        let opened = around.wait(claim::take_place(desk, wanted))?;
         let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);
         let contract = ready.preprocessor.contract();
         let shape = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, tally.started, "")?;

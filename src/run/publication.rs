@@ -7,6 +7,22 @@ use crate::error::Error;
 use crate::publish::{self, Assembled, Opened, PublishError, Shown, Standing, Visible};
 use crate::records::{Commit, FORM, PlanRecord, PublishedRecord};
 
+/// What is there to go on from, once nothing is left to be brought to its end.
+#[derive(Debug)]
+pub struct Forward {
+    /// Number of a commit that cannot be shown any more.
+    pub lost: Option<u64>,
+    /// What is decided and what readers see, where nothing had to be done, so that this has not changed by it.
+    pub(super) standing: Option<Standing>,
+}
+
+impl Forward {
+    /// Something was done.
+    fn done(lost: Option<u64>) -> Self {
+        Self { lost, standing: None }
+    }
+}
+
 impl Desk {
     /// Decides that these files are what readers see, shows them, and keeps the record with the report that is made then. `None`: before
     /// readers could see them, another process has published the same plan under a later number.
@@ -41,19 +57,22 @@ impl Desk {
         Ok(Some(commit))
     }
 
-    /// Brings to its end what another process had decided. The number of the commit if that cannot be done any more.
-    pub async fn roll_forward(&self) -> Result<Option<u64>, PublishError> {
+    /// Brings to its end what another process had decided.
+    pub async fn roll_forward(&self) -> Result<Forward, PublishError> {
         loop {
             let standing = self.standing().await?;
             let Some(commit) = standing.pending() else {
-                return Ok(None);
+                return Ok(Forward {
+                    lost: None,
+                    standing: Some(standing),
+                });
             };
             match publish::roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool).await {
-                Ok(None) => return Ok(Some(commit.n)),
-                Ok(Some(Visible::Newer(_))) => return Ok(None),
+                Ok(None) => return Ok(Forward::done(Some(commit.n))),
+                Ok(Some(Visible::Newer(_))) => return Ok(Forward::done(None)),
                 Ok(Some(Visible::Ours { replaced, etags })) => {
                     self.keep_record(commit, replaced, etags, Value::Null).await?;
-                    return Ok(None);
+                    return Ok(Forward::done(None));
                 }
                 // Something else has been decided meanwhile, and it is not this run that was superseded: now that is to be shown.
                 Err(PublishError::Superseded { .. }) => {}

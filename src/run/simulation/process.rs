@@ -22,7 +22,7 @@ use crate::hold::{Hold, Holder, Taken, Terms};
 use crate::nonce::nonce;
 use crate::publish::{Owner, Partition, Showing, Spool, SpoolFolder, Stamp};
 use crate::records::DateFolder;
-use crate::run::claim::{self, Claim, Intent};
+use crate::run::claim::{self, Claim, Intent, Start};
 use crate::run::{Desk, RunError, Shard, Stop};
 use crate::shutdown::Shutdown;
 use crate::storage::Place;
@@ -85,7 +85,7 @@ impl Process {
             Task::Run(errand) => self.errand(&desk, errand, &runtime).await,
             Task::Collect => collect(&desk, &runtime).await,
             Task::Repair => {
-                let lost = desk.roll_forward().await?;
+                let lost = desk.roll_forward().await?.lost;
                 if lost.is_none() {
                     desk.published().await?;
                 }
@@ -162,7 +162,7 @@ impl Process {
             return Ok(Ending::Already(notice.seq));
         }
         if let Some(shard) = errand.shard {
-            let Some((claim, checkpoint)) = self.claim(desk, &intent, None).await? else {
+            let Some((claim, checkpoint)) = self.claim(desk, &intent, Start::default()).await? else {
                 return published(desk).await;
             };
             let Some(checkpoint) = self.score_shard(desk, &claim, checkpoint, shard).await? else {
@@ -180,8 +180,8 @@ impl Process {
     }
 
     async fn alone(&self, desk: &Desk, intent: &Intent, hold: Arc<Hold>) -> Result<Ending, Error> {
-        let lost = desk.roll_forward().await?;
-        match self.claim(desk, intent, lost).await? {
+        let start = Start::make(desk).await?;
+        match self.claim(desk, intent, start).await? {
             Some((claim, checkpoint)) => self.finish(desk, claim, checkpoint, hold).await,
             None => published(desk).await,
         }
@@ -194,7 +194,7 @@ impl Process {
         checkpoint: Checkpoint,
         hold: Arc<Hold>,
     ) -> Result<Ending, Error> {
-        let lost = desk.roll_forward().await?;
+        let lost = desk.roll_forward().await?.lost;
         if claim.is_published().await? {
             return published(desk).await;
         }
@@ -206,14 +206,14 @@ impl Process {
         &self,
         desk: &'d Desk,
         intent: &Intent,
-        lost: Option<u64>,
+        start: Start,
     ) -> Result<Option<(Claim<'d>, Checkpoint)>, Error> {
         let files = self.setting.layout.files();
-        let Some(wanted) = claim::wanted(desk, intent, files).await? else {
+        let Some(wanted) = claim::wanted(desk, intent, files, start).await? else {
             return Ok(None);
         };
         let again = wanted.generation();
-        let opened = claim::take_place(desk, wanted, lost).await?;
+        let opened = claim::take_place(desk, wanted).await?;
         let again = opened.open.generation_of(&intent.base_id).unwrap_or(again);
         let record = work::record(desk, &intent.base_id, again, self.setting.chunks, files);
         let claim = Claim::settle(desk, opened, record).await?;
