@@ -204,7 +204,7 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
     }
     // Rubbish can wait, so nobody who works is waited for.
     desk.terms.patience = if silent { desk.terms.ttl * 2 } else { Duration::ZERO };
-    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, around.runtime))?;
+    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, None, around.runtime))?;
     let hold = match taken {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Ok(busy(&who)),

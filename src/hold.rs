@@ -17,7 +17,7 @@ use crate::exit::ExitCode;
 use crate::records::DateFolder;
 use crate::storage::{Place, StorageError};
 
-pub use lease::{Lease, LeaseRecord, LeaseState};
+pub use lease::{Lease, LeaseRecord, LeaseState, Vacancy};
 pub use lock::Lock;
 
 /// A process, as records name it.
@@ -81,13 +81,27 @@ pub enum Taken {
 }
 
 impl Hold {
-    /// Takes the right, waiting for another holder as long as the terms say.
-    pub async fn take(date: &DateFolder, holder: &Holder, terms: Terms, runtime: &Handle) -> Result<Taken, HoldError> {
+    /// Looks ahead whether a lease is free, so that it can be taken without a look then. `None`: somebody has it, or there is none to take.
+    pub async fn vacancy(date: &DateFolder, terms: Terms) -> Result<Option<Vacancy>, HoldError> {
+        if date.place().local().is_some() || !terms.lease {
+            return Ok(None);
+        }
+        Ok(lease::vacancy(&date.lease()).await?)
+    }
+
+    /// Takes the right, waiting for another holder as long as the terms say. `vacancy` is what a look ahead has found.
+    pub async fn take(
+        date: &DateFolder,
+        holder: &Holder,
+        terms: Terms,
+        vacancy: Option<Vacancy>,
+        runtime: &Handle,
+    ) -> Result<Taken, HoldError> {
         if date.place().local().is_some() {
             return lock::take(&lock::of_date(date), holder, terms.patience).await;
         }
         if terms.lease {
-            return lease::take(date, holder, terms, runtime).await;
+            return lease::take(date, holder, terms, vacancy, runtime).await;
         }
         Ok(Taken::Held(Self::Free))
     }

@@ -40,7 +40,7 @@ pub use stop::Stop;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::events::{Event, Monitor};
-use crate::hold::{Hold, Taken};
+use crate::hold::{Hold, Taken, Vacancy};
 use crate::infer::Watch;
 use crate::machine::Machine;
 use crate::publish::Shown;
@@ -167,7 +167,7 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     }
     match options.shard {
         Some(shard) => shared(job, ready, &desk, shard, &intent, tally, around),
-        None => alone(job, ready, &desk, &intent, tally, around),
+        None => alone(job, ready, &desk, &intent, tally, known.vacancy, around),
     }
 }
 
@@ -178,9 +178,10 @@ fn alone(
     desk: &Desk,
     intent: &Intent,
     tally: Tally,
+    vacancy: Option<Vacancy>,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    holding(desk, around, |hold| {
+    holding(desk, vacancy, around, |hold| {
         let start = around.wait(Start::make(desk))?;
         match Line::begin(job, ready, desk, intent, start, tally, around)? {
             Some(line) => line.finish(&hold, around),
@@ -211,7 +212,7 @@ fn shared(
         of = shard.of,
         "all chunks are finished; publishing"
     );
-    holding(desk, around, |hold| {
+    holding(desk, None, around, |hold| {
         let lost = around.wait(desk.roll_forward())?.lost;
         // Another shard may have been faster.
         if around.wait(line.claim.is_published())? {
@@ -225,10 +226,17 @@ fn shared(
 /// Does something as the one who may work at the job and date.
 fn holding(
     desk: &Desk,
+    vacancy: Option<Vacancy>,
     around: &Surroundings<'_>,
     work: impl FnOnce(Arc<Hold>) -> Result<Outcome, Error>,
 ) -> Result<Outcome, Error> {
-    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, around.runtime))?;
+    let taken = around.wait(Hold::take(
+        &desk.date,
+        &desk.holder,
+        desk.terms,
+        vacancy,
+        around.runtime,
+    ))?;
     let hold = match taken {
         Taken::Held(hold) => Arc::new(hold),
         Taken::Busy(who) if around.settings.lease.on_busy == OnBusy::Skip => {

@@ -81,14 +81,37 @@ struct State {
     lost: bool,
 }
 
+/// A lease that nobody had when it was looked at. It may be old: the lease is written only if it is still that record, and no two are alike.
+#[derive(Debug, Clone)]
+pub struct Vacancy {
+    /// How often it will have been acquired.
+    epoch: u64,
+    /// The record in which it was given back; `None` when there was none.
+    over: Option<Version>,
+}
+
+/// Looks whether the lease is free. One that is held, or cannot be read, has to be watched by whoever takes it.
+pub(super) async fn vacancy(place: &Place) -> Result<Option<Vacancy>, StorageError> {
+    let Some((bytes, version)) = place.read_record().await? else {
+        return Ok(Some(Vacancy { epoch: 1, over: None }));
+    };
+    let record: Option<LeaseRecord> = decode(&bytes);
+    let free = record.filter(|record| record.state == LeaseState::Released);
+    Ok(free.map(|record| Vacancy {
+        epoch: record.epoch + 1,
+        over: Some(version),
+    }))
+}
+
 /// Takes the lease, waiting as long as the terms say.
 pub(super) async fn take(
     date: &DateFolder,
     holder: &Holder,
     terms: Terms,
+    vacancy: Option<Vacancy>,
     runtime: &Handle,
 ) -> Result<Taken, HoldError> {
-    let shared = match acquire(date.lease(), holder, terms).await? {
+    let shared = match acquire(date.lease(), holder, terms, vacancy).await? {
         Acquired::Ours(shared) => shared,
         Acquired::Busy(who) => return Ok(Taken::Busy(who)),
     };
@@ -117,11 +140,18 @@ enum Acquired {
     Busy(String),
 }
 
-async fn acquire(place: Place, holder: &Holder, terms: Terms) -> Result<Acquired, HoldError> {
+async fn acquire(place: Place, holder: &Holder, terms: Terms, vacancy: Option<Vacancy>) -> Result<Acquired, HoldError> {
     let clock = Arc::clone(place.clock());
     let until = clock.monotonic() + terms.patience;
     let mut watched: Option<(Version, Duration)> = None;
     let mut alive = false;
+    // Without conditions it would be written over whatever has come since.
+    let vacancy = vacancy.filter(|_| place.keeps_conditions());
+    if let Some(Vacancy { epoch, over }) = vacancy
+        && let Some(ours) = write(&place, holder, terms, epoch, over).await?
+    {
+        return Ok(Acquired::Ours(ours));
+    }
     loop {
         let now = clock.monotonic();
         let (epoch, over) = match place.read_record().await? {
@@ -157,32 +187,47 @@ async fn acquire(place: Place, holder: &Holder, terms: Terms) -> Result<Acquired
                 (epoch, Some(version))
             }
         };
-        let record = LeaseRecord {
-            v: FORM,
-            epoch,
-            state: LeaseState::Held,
-            holder: holder.id.clone(),
-            run_key: holder.run_key.clone(),
-            host: holder.host.clone(),
-            pid: holder.pid,
-            beat: 0,
-            ttl_ms: u64::try_from(terms.ttl.as_millis()).unwrap_or(u64::MAX),
-            at: clock.now(),
-        };
-        let sent = clock.monotonic();
-        if let Some(version) = written(&place, encode(&record), over).await? {
-            return Ok(Acquired::Ours(Arc::new(Shared {
-                place,
-                ttl: terms.ttl,
-                state: Mutex::new(State {
-                    record,
-                    version,
-                    renewed: sent,
-                    lost: false,
-                }),
-            })));
+        if let Some(ours) = write(&place, holder, terms, epoch, over).await? {
+            return Ok(Acquired::Ours(ours));
         }
     }
+}
+
+/// Writes that the lease is held from now on; `None` when somebody else has written meanwhile.
+async fn write(
+    place: &Place,
+    holder: &Holder,
+    terms: Terms,
+    epoch: u64,
+    over: Option<Version>,
+) -> Result<Option<Arc<Shared>>, StorageError> {
+    let clock = place.clock();
+    let record = LeaseRecord {
+        v: FORM,
+        epoch,
+        state: LeaseState::Held,
+        holder: holder.id.clone(),
+        run_key: holder.run_key.clone(),
+        host: holder.host.clone(),
+        pid: holder.pid,
+        beat: 0,
+        ttl_ms: u64::try_from(terms.ttl.as_millis()).unwrap_or(u64::MAX),
+        at: clock.now(),
+    };
+    let sent = clock.monotonic();
+    let version = written(place, encode(&record), over).await?;
+    Ok(version.map(|version| {
+        Arc::new(Shared {
+            place: place.clone(),
+            ttl: terms.ttl,
+            state: Mutex::new(State {
+                record,
+                version,
+                renewed: sent,
+                lost: false,
+            }),
+        })
+    }))
 }
 
 /// Writes the first record or the next; its version if it is ours.

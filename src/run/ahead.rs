@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::desk::{RELEASE_TIME, Store};
 use super::{Desk, Options, Surroundings};
 use crate::error::Error;
+use crate::hold::{Hold, Vacancy};
 use crate::publish::Shown;
 
 /// Questions that are on their way.
@@ -26,6 +27,8 @@ pub(super) struct Known {
     pub(super) shown: Shown,
     /// What became of trying the store, where nothing is published yet, so that there will be something to write.
     pub(super) store: Option<Store>,
+    /// The lease, if it was free.
+    pub(super) vacancy: Option<Vacancy>,
 }
 
 impl Ahead {
@@ -36,7 +39,9 @@ impl Ahead {
         let may_try = !options.only_rejected;
         let desk = Arc::clone(desk);
         let asking = around.runtime.spawn(async move {
-            let (is_claimed, standing) = join(desk.belongs(), desk.standing()).await;
+            let told = join(desk.belongs(), desk.standing());
+            let vacancy = Hold::vacancy(&desk.date, desk.terms);
+            let ((is_claimed, standing), vacancy) = join(told, vacancy).await;
             let is_claimed = is_claimed?;
             let shown = standing?.shown;
             let store = if may_try && shown == Shown::Nothing {
@@ -48,6 +53,8 @@ impl Ahead {
                 is_claimed,
                 shown,
                 store,
+                // Whoever takes it without an answer looks himself.
+                vacancy: vacancy.unwrap_or(None),
             })
         });
         Self { asking }

@@ -249,6 +249,11 @@ impl Place {
         Ok(fault)
     }
 
+    /// False after it was said that there are to be none.
+    pub fn keeps_conditions(&self) -> bool {
+        !self.door.conditions.never()
+    }
+
     /// Goes on without conditions.
     pub fn without_conditions(&self) {
         self.door.conditions.set(NEVER);

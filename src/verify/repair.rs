@@ -22,7 +22,7 @@ pub fn repair(job: &Job, desk: &mut Desk, around: &Surroundings<'_>) -> Result<V
     desk.check_store(job, around)?;
     // A repair is an intention of its own, whatever key the environment gives to runs.
     desk.holder.run_key.clone_from(&desk.holder.id);
-    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, around.runtime))?;
+    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, None, around.runtime))?;
     let hold = match taken {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Err(RunError::Busy { who }.into()),

@@ -18,7 +18,7 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::gc::{self, Age};
-use crate::hold::{Hold, Holder, Taken, Terms};
+use crate::hold::{Hold, Holder, Taken, Terms, Vacancy};
 use crate::nonce::nonce;
 use crate::publish::{Owner, Partition, Showing, Spool, SpoolFolder, Stamp};
 use crate::records::DateFolder;
@@ -158,6 +158,8 @@ impl Process {
             again: errand.again,
             only_once: false,
         };
+        // Asked beside the plan, and old by the time that it counts.
+        let vacancy = Hold::vacancy(&desk.date, desk.terms).await.unwrap_or(None);
         if let Some(notice) = desk.nothing_to_do(&intent).await? {
             return Ok(Ending::Already(notice.seq));
         }
@@ -168,12 +170,12 @@ impl Process {
             let Some(checkpoint) = self.score_shard(desk, &claim, checkpoint, shard).await? else {
                 return Ok(Ending::ShardDone);
             };
-            let hold = hold(desk, runtime).await?;
+            let hold = hold(desk, None, runtime).await?;
             let ending = self.together(desk, claim, checkpoint, Arc::clone(&hold)).await;
             hold.release().await;
             return ending;
         }
-        let hold = hold(desk, runtime).await?;
+        let hold = hold(desk, vacancy, runtime).await?;
         let ending = self.alone(desk, &intent, Arc::clone(&hold)).await;
         hold.release().await;
         ending
@@ -293,8 +295,8 @@ async fn published(desk: &Desk) -> Result<Ending, Error> {
 }
 
 /// The right to work at the date.
-async fn hold(desk: &Desk, runtime: &Handle) -> Result<Arc<Hold>, Error> {
-    match Hold::take(&desk.date, &desk.holder, desk.terms, runtime).await? {
+async fn hold(desk: &Desk, vacancy: Option<Vacancy>, runtime: &Handle) -> Result<Arc<Hold>, Error> {
+    match Hold::take(&desk.date, &desk.holder, desk.terms, vacancy, runtime).await? {
         Taken::Held(hold) => Ok(Arc::new(hold)),
         Taken::Busy(who) => Err(RunError::Busy { who }.into()),
     }
@@ -305,7 +307,7 @@ async fn collect(desk: &Desk, runtime: &Handle) -> Result<Ending, Error> {
         now: desk.now(),
         retention: RETENTION,
     };
-    let hold = hold(desk, runtime).await?;
+    let hold = hold(desk, None, runtime).await?;
     let swept = gc::clear(desk, age, false).await;
     hold.release().await;
     swept?;
