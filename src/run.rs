@@ -18,6 +18,7 @@ mod record;
 mod rescore;
 mod shard;
 mod stop;
+mod store;
 mod tuning;
 
 use std::panic::resume_unwind;
@@ -49,7 +50,7 @@ use crate::settings::{OnBusy, Settings};
 use crate::shutdown::{Shutdown, Signal};
 use crate::spec::OnExisting;
 use crate::validate::Job;
-use ahead::Ahead;
+use ahead::{Ahead, Known};
 use claim::{Intent, Start};
 use line::Line;
 
@@ -133,15 +134,29 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     let desk = Arc::new(desk);
     let ahead = Ahead::ask(&desk, options, around);
-    let mut ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
+    let ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
         Ok(ready) => ready,
         Err(error) => {
             ahead.leave(around);
             return Err(error);
         }
     };
-    let known = ahead.answers(around)?;
+    let mut known = ahead.answers(around)?;
+    let outcome = begun(job, options, ready, &desk, &mut known, tally, around);
+    known.leave(around);
+    outcome
+}
 
+/// From a plan and what was asked beside it.
+fn begun(
+    job: &Job,
+    options: &Options,
+    mut ready: Ready,
+    desk: &Desk,
+    known: &mut Known,
+    tally: Tally,
+    around: &Surroundings<'_>,
+) -> Result<Outcome, Error> {
     if options.only_rejected
         && let Some(notice) = around.wait(desk.only_rejected(job, &mut ready))?
     {
@@ -158,16 +173,21 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     {
         return Ok(done(notice, around));
     }
-    match known.store {
-        Some(store) => store.admit(job)?,
-        None => desk.check_store(job, around)?,
-    }
+    let unsafe_single_writer = around.settings.state.unsafe_single_writer;
+    let store = match &mut known.store {
+        Some(store) => store,
+        untried => untried.insert(around.wait(desk.try_store(unsafe_single_writer, around.runtime))?),
+    };
+    store.admit(job)?;
     if !known.is_claimed {
         around.wait(desk.claim())?;
     }
     match options.shard {
-        Some(shard) => shared(job, ready, &desk, shard, &intent, tally, around),
-        None => alone(job, ready, &desk, &intent, tally, known.vacancy, around),
+        Some(shard) => {
+            around.wait(known.clear())?;
+            shared(job, ready, desk, shard, &intent, tally, around)
+        }
+        None => alone(job, ready, desk, &intent, known, tally, around),
     }
 }
 
@@ -177,11 +197,12 @@ fn alone(
     ready: Ready,
     desk: &Desk,
     intent: &Intent,
+    known: &mut Known,
     tally: Tally,
-    vacancy: Option<Vacancy>,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    holding(desk, vacancy, around, |hold| {
+    holding(desk, known.vacancy.take(), around, |hold| {
+        around.wait(known.clear())?;
         let start = around.wait(Start::make(desk))?;
         match Line::begin(job, ready, desk, intent, start, tally, around)? {
             Some(line) => line.finish(&hold, around),

@@ -27,7 +27,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::{Path, PathPart};
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
 
-pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Version};
+pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Traces, Version};
 pub use multipart::{Pieces, Upload};
 
 use self::conditional::Conditions;

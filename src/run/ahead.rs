@@ -8,11 +8,13 @@ use std::sync::Arc;
 use futures::future::join;
 use tokio::task::JoinHandle;
 
-use super::desk::{RELEASE_TIME, Store};
+use super::desk::RELEASE_TIME;
+use super::store::Store;
 use super::{Desk, Options, Surroundings};
 use crate::error::Error;
 use crate::hold::{Hold, Vacancy};
 use crate::publish::Shown;
+use crate::storage::StorageError;
 
 /// Questions that are on their way.
 pub(super) struct Ahead {
@@ -37,7 +39,7 @@ impl Ahead {
         let unsafe_single_writer = around.settings.state.unsafe_single_writer;
         // A run about rejected rows has something to do only where something is published.
         let may_try = !options.only_rejected;
-        let desk = Arc::clone(desk);
+        let (desk, runtime) = (Arc::clone(desk), around.runtime.clone());
         let asking = around.runtime.spawn(async move {
             let told = join(desk.belongs(), desk.standing());
             let vacancy = Hold::vacancy(&desk.date, desk.terms);
@@ -45,7 +47,7 @@ impl Ahead {
             let is_claimed = is_claimed?;
             let shown = standing?.shown;
             let store = if may_try && shown == Shown::Nothing {
-                Some(desk.try_store(unsafe_single_writer).await?)
+                Some(desk.try_store(unsafe_single_writer, &runtime).await?)
             } else {
                 None
             };
@@ -62,16 +64,18 @@ impl Ahead {
 
     /// The answers.
     pub(super) fn answers(mut self, around: &Surroundings<'_>) -> Result<Known, Error> {
-        let asking = &mut self.asking;
+        let (asking, mut heard) = (&mut self.asking, false);
         let answered = around.wait(async {
-            match asking.await {
+            let answered = asking.await;
+            heard = true;
+            match answered {
                 Ok(answered) => answered,
                 // Nobody aborts it, so it has panicked; and a panic there is a panic here.
                 Err(error) => resume_unwind(error.into_panic()),
             }
         });
         // The process is asked to stop.
-        if answered.is_err() && !self.asking.is_finished() {
+        if !heard {
             self.leave(around);
         }
         answered
@@ -79,11 +83,31 @@ impl Ahead {
 
     /// Lets what was begun come to its end, for a short time, so that it leaves nothing behind.
     pub(super) fn leave(self, around: &Surroundings<'_>) {
-        around.runtime.block_on(async {
+        let asked = around.runtime.block_on(async {
             tokio::select! {
-                _ = self.asking => {}
-                () = around.clock.sleep(RELEASE_TIME) => {}
+                asked = self.asking => asked.ok(),
+                () = around.clock.sleep(RELEASE_TIME) => None,
             }
         });
+        if let Some(Ok(known)) = asked {
+            known.leave(around);
+        }
+    }
+}
+
+impl Known {
+    /// Waits until nothing is left of trying the store.
+    pub(super) async fn clear(&mut self) -> Result<(), StorageError> {
+        match &mut self.store {
+            Some(store) => store.clear().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As `Ahead::leave`, once all is answered.
+    pub(super) fn leave(self, around: &Surroundings<'_>) {
+        if let Some(store) = self.store {
+            store.leave(around);
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 use tracing::warn;
 
+use super::store::Store;
 use super::{Notice, Options, RunError, Surroundings, Verdict, disk};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -45,23 +47,6 @@ pub struct Desk {
     pub(super) dataset: Place,
     pub(super) job: String,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What trying a store's conditions has shown.
-#[derive(Debug)]
-#[must_use]
-pub(super) struct Store {
-    fault: Option<&'static str>,
-}
-
-impl Store {
-    /// Refuses a store that writers cannot be kept apart in.
-    pub(super) fn admit(self, job: &Job) -> Result<(), Error> {
-        self.fault.map_or(Ok(()), |fault| {
-            let state = job.state.to_string();
-            Err(RunError::Conditions { state, fault }.into())
-        })
-    }
 }
 
 impl Desk {
@@ -140,26 +125,31 @@ impl Desk {
     /// Tries whether a bucket's store keeps the conditions of writes; before anything is written there.
     pub fn check_store(&self, job: &Job, around: &Surroundings<'_>) -> Result<(), Error> {
         let unsafe_single_writer = around.settings.state.unsafe_single_writer;
-        around.wait(self.try_store(unsafe_single_writer))?.admit(job)
+        let mut store = around.wait(self.try_store(unsafe_single_writer, around.runtime))?;
+        let cleared = around.wait(store.clear());
+        let admitted = store.admit(job).and(cleared);
+        store.leave(around);
+        admitted
     }
 
-    /// As `check_store`, without saying what it means.
-    pub(super) async fn try_store(&self, unsafe_single_writer: bool) -> Result<Store, StorageError> {
+    /// As `check_store`, without saying what it means, and without waiting until nothing is left of it.
+    pub(super) async fn try_store(&self, unsafe_single_writer: bool, runtime: &Handle) -> Result<Store, StorageError> {
         if self.state.local().is_some() {
-            return Ok(Store { fault: None });
+            return Ok(Store::default());
         }
         let place = jobs(&self.state).join(".probe");
         // A name of its own for each process.
         let name = format!("{}-{}", self.holder.id, nonce());
-        let fault = if unsafe_single_writer {
+        let store = if unsafe_single_writer {
             warn!("[state] unsafe_single_writer: nothing keeps a second process from publishing over this one");
             place.without_conditions();
-            None
+            Store::default()
         } else {
-            place.try_conditions(&name).await?
+            let (fault, traces) = place.try_conditions(&name).await?;
+            Store::tried(fault, traces, runtime)
         };
         self.partition.place().takes_conditions_like(&place);
-        Ok(Store { fault })
+        Ok(store)
     }
 
     /// Checks that the records of the job are about this data set, so far as they say; true when they do say.

@@ -82,6 +82,22 @@ pub enum Attempt {
     Unsure(StorageError),
 }
 
+/// What trying the conditions of a store has left there.
+#[derive(Debug)]
+#[must_use]
+pub struct Traces {
+    created: Place,
+    updated: Place,
+}
+
+impl Traces {
+    /// Removes it.
+    pub async fn remove(self) -> Result<(), StorageError> {
+        let (one, other) = join(self.created.remove(), self.updated.remove()).await;
+        one.and(other)
+    }
+}
+
 /// How the store takes conditions. Found out by [`Place::try_conditions`]; shared by all places of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conditions(Arc<AtomicU8>);
@@ -229,9 +245,9 @@ impl Place {
         }
     }
 
-    /// Proves that the store refuses writes whose condition does not hold, with two objects below this place. `None`: it does; else what
-    /// it did instead.
-    pub async fn try_conditions(&self, name: &str) -> Result<Option<&'static str>, StorageError> {
+    /// Proves that the store refuses writes whose condition does not hold, with two objects below this place, which are left to be removed.
+    /// `None`: it does; else what it did instead.
+    pub async fn try_conditions(&self, name: &str) -> Result<(Option<&'static str>, Traces), StorageError> {
         let created = self.join(&format!("{name}-created"));
         let updated = self.join(&format!("{name}-updated"));
         let bytes = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
@@ -244,9 +260,7 @@ impl Place {
                 None
             }
         };
-        let (one, other) = join(created.remove(), updated.remove()).await;
-        one.and(other)?;
-        Ok(fault)
+        Ok((fault, Traces { created, updated }))
     }
 
     /// False after it was said that there are to be none.
