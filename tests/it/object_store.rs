@@ -85,6 +85,8 @@ fn bucket_holds_the_file_of_the_date_and_the_report_beside_it() {
         format!("{folder}/published/00000000000000000002.json"),
     ];
     assert_eq!(records, expected.iter().collect::<Vec<_>>());
+    let tried = service.keys("predictions.batch-infer/v1/.probe/");
+    assert_eq!(tried, [""; 0], "what was written to try the store stayed behind");
     assert_eq!(run.temporary_files(), [""; 0], "the spool stayed behind");
 }
 
