@@ -36,6 +36,7 @@ use crate::machine;
 /// Answers the command line of this process.
 pub fn main() -> ExitCode {
     machine::keep_to_group();
+    machine::keep_freed_memory(machine::Machine::here().cores());
     let matches = variables::with_variables(Cli::command()).try_get_matches();
     let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,

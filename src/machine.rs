@@ -3,6 +3,7 @@
 //! Plain reads of `/proc` and `/sys` below a root folder that tests replace. Limits of the container count, not only those
 //! of the hardware. What cannot be read is `None` or a fallback, never an error: nothing here decides whether a run may start.
 
+mod allocator;
 mod cgroup;
 
 use std::fs;
@@ -12,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Serialize;
 
+pub use self::allocator::keep_freed_memory;
 use self::cgroup::Cgroup;
 
 /// Processor features that change how fast a model runs, in the spelling of `/proc/cpuinfo`.

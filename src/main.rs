@@ -3,8 +3,7 @@
 use batch_infer::failpoint::Scenario;
 use batch_infer::{cli, shutdown};
 
-/// For libtorch and the libraries in C as well, whose `malloc` it takes the place of: columns and activations are large, short-lived and of many
-/// sizes, and glibc's heap cannot use again what they leave between one another.
+/// For what is written in Rust. libtorch and the libraries in C keep the system's, see `machine/allocator.rs`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -159,6 +159,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "infer/device.rs",
             "infer/module.rs",
             "infer/torch.rs",
+            "machine/allocator.rs",
             "preprocess/derive/expression.rs",
             "publish/spool.rs",
             "shutdown.rs",
