@@ -1,7 +1,4 @@
 //! Reads a range of a file on this machine into memory that costs little to get.
-//!
-//! Bytes of a chunk are read once, into memory that is new: the allocator gives blocks of that size back to the system. In pages of
-//! 4 KiB the system takes longer to hand out and clear that memory than to copy the file into it, so larger pages are asked for.
 
 use std::fs::File;
 use std::io::{Error as IoError, ErrorKind};
@@ -9,15 +6,26 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
-use memmap2::{Advice, MmapMut};
 use object_store::Error as StoreError;
 
-/// Bytes of a large page, on x86-64 and on most kernels for ARM. Ranges that are shorter come from the heap, which is used again.
-const LARGE_PAGE: usize = 2 << 20;
+use super::region::{LARGE_PAGE, Region, Regions};
 
-/// The range, or what there is of it where the file ends earlier.
+/// Memory of chunks that have been read and scored.
+static REGIONS: Regions = Regions::new();
+
+/// The range, or what there is of it where the file ends earlier, into memory that later ranges will use again.
 pub(super) async fn read(file: File, range: Range<u64>) -> Result<Bytes, StoreError> {
-    let read = tokio::task::spawn_blocking(move || read_now(&file, &range)).await;
+    beside(move || read_now(&file, &range, |length| REGIONS.region(length))).await
+}
+
+/// The same of what is read once in a run, and not kept.
+pub(super) async fn read_once(file: File, range: Range<u64>) -> Result<Bytes, StoreError> {
+    beside(move || read_now(&file, &range, Region::once)).await
+}
+
+/// Waits for the disk on another thread.
+async fn beside(read: impl FnOnce() -> Result<Bytes, IoError> + Send + 'static) -> Result<Bytes, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|source| StoreError::JoinError { source })?
         .map_err(|source| StoreError::Generic {
             store: "LocalFileSystem",
@@ -25,19 +33,22 @@ pub(super) async fn read(file: File, range: Range<u64>) -> Result<Bytes, StoreEr
         })
 }
 
-fn read_now(file: &File, range: &Range<u64>) -> Result<Bytes, IoError> {
+fn read_now(
+    file: &File,
+    range: &Range<u64>,
+    region: impl FnOnce(usize) -> Result<Region, IoError>,
+) -> Result<Bytes, IoError> {
     let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(IoError::other)?;
+    // Shorter ranges come from the heap, which is used again as well.
     if length < LARGE_PAGE {
         let mut buffer = vec![0; length];
         let read = read_into(&mut buffer, file, range.start)?;
         buffer.truncate(read);
         return Ok(buffer.into());
     }
-    let mut memory = MmapMut::map_anon(length)?;
-    // A kernel that has no large pages for us says so, and gives small ones.
-    let _ = memory.advise(Advice::HugePage);
-    let read = read_into(&mut memory, file, range.start)?;
-    Ok(Bytes::from_owner(memory).slice(..read))
+    let mut region = region(length)?;
+    let read = read_into(&mut region.bytes_mut()[..length], file, range.start)?;
+    Ok(region.freeze(read))
 }
 
 /// Fills the buffer from a place in the file; says how far that went, which is less where the file ends.
@@ -72,8 +83,14 @@ mod tests {
     fn a_range_is_read_whole_whatever_its_length() {
         let (file, content) = file(3 * LARGE_PAGE + 5);
         for range in [0..0, 7..8, 1..LARGE_PAGE, 3..LARGE_PAGE + 3, 4095..content.len()] {
-            let read = read_now(&file, &(range.start as u64..range.end as u64)).expect("read it");
-            assert!(read == content[range.clone()], "{range:?}");
+            let range64 = range.start as u64..range.end as u64;
+            for read in [
+                read_now(&file, &range64, |length| REGIONS.region(length)),
+                read_now(&file, &range64, Region::once),
+            ] {
+                let read = read.expect("read it");
+                assert!(read == content[range.clone()], "{range:?}");
+            }
         }
     }
 
@@ -85,7 +102,7 @@ mod tests {
             (LARGE_PAGE, LARGE_PAGE + 6),
             (content.len() + 1, content.len() + 9),
         ] {
-            let read = read_now(&file, &(start as u64..end as u64)).expect("read it");
+            let read = read_now(&file, &(start as u64..end as u64), Region::once).expect("read it");
             assert!(read == content[start.min(content.len())..], "{start}..{end}");
         }
     }
