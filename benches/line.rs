@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use batch_infer::batch::{ChunkId, Part, StageTimes};
+use batch_infer::batch::{ChunkId, Parallelism, Part, StageTimes};
 use batch_infer::clock::SystemClock;
 use batch_infer::digest::sha256;
 use batch_infer::document::Document;
@@ -20,7 +20,7 @@ use batch_infer::publish::{Spool, SpoolFolder, Stamp};
 use batch_infer::read::{self, Tolerance};
 use batch_infer::records::{FORM, PlanModel, PlanRecord};
 use batch_infer::run::{self, Ready, Surroundings};
-use batch_infer::score::{Batches, Evidence, Pass, Tuner, forward};
+use batch_infer::score::{Evidence, Pass, Tuner, forward};
 use batch_infer::settings;
 use batch_infer::shutdown::Shutdown;
 use batch_infer::validate::{self, Job};
@@ -92,7 +92,9 @@ fn stages(criterion: &mut Criterion) {
     let fetch = || runtime.block_on(read::fetch(plan, chunk)).expect("the file is there");
     let batch = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
-    let prepared = preprocessor.prepare(&derived).expect("the columns fit");
+    let prepared = preprocessor
+        .prepare(&derived, Parallelism::Chunks)
+        .expect("the columns fit");
     let clock = SystemClock;
     let evidence = Evidence::default();
     let tuner = Tuner::fixed(USUAL_BATCH);
@@ -101,7 +103,7 @@ fn stages(criterion: &mut Criterion) {
         model: &model,
         preprocessor,
         tuner: &tuner,
-        by: Batches::InOrder,
+        parallelism: Parallelism::Chunks,
         evidence: &evidence,
         tolerated: 0,
         clock: &clock,
@@ -129,7 +131,7 @@ fn stages(criterion: &mut Criterion) {
     });
     // Casts, and vocabulary look-ups: once for each value of a dictionary.
     group.bench_function("prepare", |bench| {
-        bench.iter(|| preprocessor.prepare(black_box(&derived)));
+        bench.iter(|| preprocessor.prepare(black_box(&derived), Parallelism::Chunks));
     });
     group.bench_function("fill", |bench| {
         let mut tensors = Vec::new();

@@ -30,6 +30,16 @@ impl fmt::Display for ChunkId {
     }
 }
 
+/// What runs side by side while a chunk is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parallelism {
+    /// Chunks: the thread that runs one does all of it, since every other thread has a chunk of its own.
+    Chunks,
+    /// Rows: whoever is idle takes some of the chunk's, since there are fewer chunks left than threads. Otherwise a thread that waits for rows
+    /// in another's hands would take up a whole chunk in between, and hold its own back for as long.
+    Rows,
+}
+
 /// Some rows of some chunks, as places in the chunk, in order.
 pub type RowsByChunk = BTreeMap<ChunkId, Vec<usize>>;
 

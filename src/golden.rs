@@ -13,14 +13,14 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use serde::Serialize;
 
-use crate::batch::{ChunkId, FeatureBatch};
+use crate::batch::{ChunkId, FeatureBatch, Parallelism};
 use crate::clock::SystemClock;
 use crate::contract::{Contract, Output};
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
 use crate::infer::{Model, USUAL_BATCH};
 use crate::preprocess::Preprocessor;
-use crate::score::{Batches, Evidence, Forwarded, Pass, Tuner, forward};
+use crate::score::{Evidence, Forwarded, Pass, Tuner, forward};
 
 /// Differences up to this are rounding: other orders of summation, other instruction sets.
 pub const TOLERANCE: f64 = 1e-4;
@@ -48,12 +48,12 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         encoded: BTreeMap::new(),
     };
     let batch = preprocessor.derive(batch)?;
-    let prepared = preprocessor.prepare(&batch)?;
+    let prepared = preprocessor.prepare(&batch, Parallelism::Chunks)?;
     let pass = Pass {
         model,
         preprocessor,
         tuner: &Tuner::fixed(USUAL_BATCH),
-        by: Batches::InOrder,
+        parallelism: Parallelism::Chunks,
         evidence: &Evidence::default(),
         tolerated: 0,
         clock: &SystemClock,

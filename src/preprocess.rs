@@ -21,7 +21,7 @@ pub use derive::{Derivation, DeriveError, DerivedColumn};
 pub use prepared::Prepared;
 pub use screen::Screened;
 
-use crate::batch::{BadRow, FeatureBatch};
+use crate::batch::{BadRow, FeatureBatch, Parallelism};
 use crate::contract::{Contract, Feature};
 use crate::error::Seam;
 use crate::exit::ExitCode;
@@ -131,8 +131,8 @@ impl Preprocessor {
     }
 
     /// Prepares the features of a chunk whose bad rows have been taken out.
-    pub fn prepare(&self, batch: &FeatureBatch) -> Result<Prepared, PreprocessError> {
-        prepared::prepare(&self.contract, &self.encoders, batch)
+    pub fn prepare(&self, batch: &FeatureBatch, parallelism: Parallelism) -> Result<Prepared, PreprocessError> {
+        prepared::prepare(&self.contract, &self.encoders, batch, parallelism)
     }
 }
 

@@ -15,11 +15,11 @@ use arrow::compute::filter;
 use arrow::error::ArrowError;
 
 pub use error::ScoreError;
-pub use forward::{Batches, Forwarded, Pass, forward};
+pub use forward::{Forwarded, Pass, forward};
 pub use isolate::Evidence;
 pub use tuner::{Measure, Measured, Tuner};
 
-use crate::batch::{BadRow, FeatureBatch, Part, Predictions, RowsByChunk, Stage, StageTimes};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::Error;
@@ -50,8 +50,8 @@ pub struct Scorer {
     pub encoder: PartEncoder,
     /// How many rows make a batch.
     pub tuner: Tuner,
-    /// Who runs the batches of a chunk.
-    pub batches: Batches,
+    /// Threads that score.
+    pub threads: usize,
     /// Rows whose key stands in an earlier row, by chunk.
     pub duplicates: RowsByChunk,
     /// What is published already, where only rejected rows are scored.
@@ -138,10 +138,11 @@ impl Scorer {
         );
         let mut screened = screened.map_err(ScoreError::Screen)?;
         self.refuse(&whole, &screened.bad)?;
-        let prepared = self.prepare(&whole, &mut screened)?;
+        let parallelism = self.parallelism(chunk);
+        let prepared = self.prepare(&whole, &mut screened, parallelism)?;
         stages.add(Stage::Preprocess, preparing.stop());
 
-        let forwarded = forward(&prepared, self.pass())?;
+        let forwarded = forward(&prepared, self.pass(parallelism))?;
         stages.merge(&forwarded.times);
 
         let encoding = Stopwatch::start(clock);
@@ -188,19 +189,30 @@ impl Scorer {
         let whole = self.preprocessor.derive(batch)?;
         let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
         let screened = screened.map_err(ScoreError::Screen)?;
-        match self.preprocessor.prepare(&screened.batch) {
-            Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass())?),
+        match self.preprocessor.prepare(&screened.batch, Parallelism::Chunks) {
+            Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass(Parallelism::Chunks))?),
             Err(_) => Ok(false),
         }
     }
 
+    /// The last chunks are shared, so that no thread is idle while another has a whole one left. Where each thread has one, it is only shared when
+    /// nothing is to be measured on it.
+    fn parallelism(&self, chunk: ChunkId) -> Parallelism {
+        let left = self.plan.chunks.len().saturating_sub(chunk.0);
+        if left < self.threads || left == self.threads && self.tuner.is_settled() {
+            Parallelism::Rows
+        } else {
+            Parallelism::Chunks
+        }
+    }
+
     /// How the model is run.
-    fn pass(&self) -> Pass<'_> {
+    fn pass(&self, parallelism: Parallelism) -> Pass<'_> {
         Pass {
             model: self.model.as_ref(),
             preprocessor: &self.preprocessor,
             tuner: &self.tuner,
-            by: self.batches,
+            parallelism,
             evidence: &self.evidence,
             tolerated: match self.job.rows.on.model_error {
                 Action::Reject => self.job.rows.max_bad_rows,
@@ -256,8 +268,13 @@ impl Scorer {
     }
 
     /// Prepares the features; rows with a value that no cast brings into its tensor are bad, too.
-    fn prepare(&self, whole: &FeatureBatch, screened: &mut Screened) -> Result<Prepared, Error> {
-        let failure = match self.preprocessor.prepare(&screened.batch) {
+    fn prepare(
+        &self,
+        whole: &FeatureBatch,
+        screened: &mut Screened,
+        parallelism: Parallelism,
+    ) -> Result<Prepared, Error> {
+        let failure = match self.preprocessor.prepare(&screened.batch, parallelism) {
             Ok(prepared) => return Ok(prepared),
             Err(failure) => failure,
         };
@@ -271,7 +288,7 @@ impl Scorer {
         } else {
             self.take_out(whole, screened, screen::once(overflowing))?;
         }
-        Ok(self.preprocessor.prepare(&screened.batch)?)
+        Ok(self.preprocessor.prepare(&screened.batch, parallelism)?)
     }
 
     /// Takes out the rows on which the model throws, and those whose results are not finite.

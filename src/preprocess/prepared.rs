@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
-use crate::batch::{BatchSize, FeatureBatch, InputTensor};
+use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism};
 use crate::contract::Contract;
 
 /// The features of one chunk, ready to fill tensors.
@@ -27,6 +27,7 @@ pub(super) fn prepare(
     contract: &Contract,
     encoders: &[Encoder],
     batch: &FeatureBatch,
+    parallelism: Parallelism,
 ) -> Result<Prepared, PreprocessError> {
     let rows = batch.columns.num_rows();
     let mut columns = Vec::with_capacity(encoders.len());
@@ -46,11 +47,11 @@ pub(super) fn prepare(
             let values = column(&batch.columns, name).map_err(failed)?;
             if let (Some(order), false) = (&order, text) {
                 let values = take(&values, order, None).map_err(failed)?;
-                columns.push(encoder.encode(name, &values)?);
+                columns.push(encoder.encode(name, &values, parallelism)?);
                 names.push(name);
                 continue;
             }
-            let encoded = encoder.encode(name, &values)?;
+            let encoded = encoder.encode(name, &values, parallelism)?;
             if order.is_none() {
                 order = encoded.tokens().map(by_length);
             }

@@ -3,10 +3,12 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use rayon::prelude::*;
 use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::column::Column;
 use super::{PreprocessError, SideFiles};
+use crate::batch::Parallelism;
 use crate::contract::Text;
 
 /// The tokenizer of one feature.
@@ -55,27 +57,70 @@ impl Tokens {
     }
 
     /// Cuts each document; a null is an empty one.
-    pub(super) fn cut(&self, feature: &str, column: &ArrayRef) -> Result<Column, PreprocessError> {
+    pub(super) fn cut(
+        &self,
+        feature: &str,
+        column: &ArrayRef,
+        parallelism: Parallelism,
+    ) -> Result<Column, PreprocessError> {
         let documents = cast(column, &DataType::Utf8).map_err(|source| PreprocessError::Column {
             feature: feature.to_owned(),
             source,
         })?;
         let documents = documents.as_string::<i32>();
-        let tokens: Result<Vec<_>, _> = (0..documents.len())
-            .map(|row| {
-                let document = if documents.is_null(row) {
-                    ""
-                } else {
-                    documents.value(row)
-                };
-                let encoding = self.tokenizer.encode_fast(document, true);
-                encoding.map(|encoding| encoding.get_ids().to_vec())
-            })
-            .collect();
+        let cut = |row: usize| {
+            let document = if documents.is_null(row) {
+                ""
+            } else {
+                documents.value(row)
+            };
+            let encoding = self.tokenizer.encode_fast(document, true);
+            encoding.map(|encoding| encoding.get_ids().to_vec())
+        };
+        let rows = 0..documents.len();
+        let tokens: Result<Vec<_>, _> = match parallelism {
+            Parallelism::Chunks => rows.map(cut).collect(),
+            Parallelism::Rows => rows.into_par_iter().map(cut).collect(),
+        };
         let tokens = tokens.map_err(|error| PreprocessError::Tokens {
             feature: feature.to_owned(),
             reason: error.to_string(),
         })?;
         Ok(Column::Tokens(tokens, self.pad_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+    use crate::contract::{Contract, Feature};
+
+    #[test]
+    fn documents_are_cut_alike_by_one_thread_and_by_all() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_data/models/ticket-embedding/1");
+        let metadata = std::fs::read(folder.join("metadata.json")).unwrap();
+        let contract = Contract::from_json(&metadata, "metadata.json").unwrap_or_else(|error| panic!("{error}"));
+        let text = contract.features.iter().find_map(|feature| match feature {
+            Feature::Text(text) => Some(text),
+            _ => None,
+        });
+        let text = text.expect("the sample has a text feature");
+        let file = std::fs::read(folder.join(&text.tokenizer)).unwrap();
+        let tokens = Tokens::new(text, &SideFiles::from([(text.tokenizer.clone(), file.into())])).unwrap();
+
+        let documents = (0..500).map(|row| (row % 7 != 0).then(|| "invoice for order ".repeat(row % 11)));
+        let documents: ArrayRef = Arc::new(documents.collect::<StringArray>());
+        let cut = |parallelism| match tokens.cut(&text.name, &documents, parallelism).unwrap() {
+            Column::Tokens(tokens, _) => tokens,
+            other => panic!("{other:?}"),
+        };
+        let one = cut(Parallelism::Chunks);
+        assert!(one[10].len() > one[1].len(), "{one:?}");
+        assert_eq!(one, cut(Parallelism::Rows));
     }
 }

@@ -30,7 +30,7 @@ use crate::read::Tolerance;
 use crate::records::Commit;
 use crate::rejects;
 use crate::report::{Made, RunReport, Tally};
-use crate::score::{Batches, Evidence, Scorer};
+use crate::score::{Evidence, Scorer};
 use crate::spec::{Action, OnCorruptFile};
 use crate::validate::Job;
 use crate::write::PartEncoder;
@@ -87,7 +87,6 @@ impl<'a> Line<'a> {
         )?;
         let limits = limits(around);
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
-        let chunks = ready.plan.chunks.len();
         let tuner = tuner(around.settings, device, contract, &ready.plan);
         let checkpoint = around.wait(claim.checkpoint())?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
@@ -110,11 +109,7 @@ impl<'a> Line<'a> {
                 encoder: PartEncoder::new(&schema)?,
                 schema,
                 tuner,
-                batches: if chunks < limits.threads {
-                    Batches::Spread
-                } else {
-                    Batches::InOrder
-                },
+                threads: limits.threads,
                 duplicates,
                 rescore: ready.rescore,
                 evidence,

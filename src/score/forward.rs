@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::Tuner;
 use super::isolate::{self, Evidence, Isolated, SAMPLE_OF_CHUNK, isolate};
-use crate::batch::{BadRow, BatchSize, InputTensor, Predictions, Stage, StageTimes};
+use crate::batch::{BadRow, BatchSize, InputTensor, Parallelism, Predictions, Stage, StageTimes};
 use crate::clock::{Clock, Stopwatch};
 use crate::infer::{Model, ModelError, check, empty, zeros};
 use crate::preprocess::{Prepared, Preprocessor};
@@ -23,16 +23,6 @@ use crate::spec::Reason;
 thread_local! {
     /// Tensors of this thread, whose memory is used again for every batch.
     static TENSORS: RefCell<Vec<InputTensor>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Who runs the batches of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Batches {
-    /// The thread that runs the chunk, one after the other: every other thread has a chunk of its own.
-    InOrder,
-    /// Whoever is idle, since there are fewer chunks than threads. Otherwise a thread that waits for a stolen batch would take up a whole
-    /// chunk in between, and hold its own back for as long.
-    Spread,
 }
 
 /// How a chunk is run.
@@ -44,8 +34,8 @@ pub struct Pass<'a> {
     pub preprocessor: &'a Preprocessor,
     /// How many rows make a batch.
     pub tuner: &'a Tuner,
-    /// Who runs the batches.
-    pub by: Batches,
+    /// What runs side by side.
+    pub parallelism: Parallelism,
     /// Whether the model has given results in this run.
     pub evidence: &'a Evidence,
     /// Rows on which the model may throw before the search for more of them ends.
@@ -70,9 +60,9 @@ pub struct Forwarded {
 /// Runs the model over a chunk.
 pub fn forward(prepared: &Prepared, pass: Pass<'_>) -> Result<Forwarded, ModelError> {
     let contract = pass.preprocessor.contract();
-    let batches = match pass.by {
-        Batches::InOrder => in_order(prepared, pass)?,
-        Batches::Spread => spread(prepared, pass)?,
+    let batches = match pass.parallelism {
+        Parallelism::Chunks => in_order(prepared, pass)?,
+        Parallelism::Rows => spread(prepared, pass)?,
     };
     let mut times = StageTimes::default();
     let mut bad = Vec::new();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::super::Measure;
 use super::*;
-use crate::batch::{ChunkId, FeatureBatch};
+use crate::batch::{ChunkId, FeatureBatch, Parallelism};
 use crate::clock::SystemClock;
 use crate::contract::Contract;
 use crate::registry::ModelArtifact;
@@ -66,15 +66,15 @@ fn chunk(rows: u16) -> FeatureBatch {
     }
 }
 
-fn run(model: &Small, tuner: &Tuner, by: Batches, rows: u16) -> Result<Vec<f32>, ModelError> {
+fn run(model: &Small, tuner: &Tuner, parallelism: Parallelism, rows: u16) -> Result<Vec<f32>, ModelError> {
     let preprocessor = preprocessor();
-    let prepared = preprocessor.prepare(&chunk(rows)).unwrap();
+    let prepared = preprocessor.prepare(&chunk(rows), parallelism).unwrap();
     let evidence = Evidence::default();
     let pass = Pass {
         model,
         preprocessor: &preprocessor,
         tuner,
-        by,
+        parallelism,
         evidence: &evidence,
         tolerated: 0,
         clock: &SystemClock,
@@ -92,18 +92,18 @@ fn size(rows: usize) -> BatchSize {
 
 #[test]
 fn a_batch_that_does_not_fit_the_device_is_halved_until_it_does_and_no_row_is_lost() {
-    for (by, rows) in [(Batches::InOrder, 1_000), (Batches::Spread, 999)] {
+    for (parallelism, rows) in [(Parallelism::Chunks, 1_000), (Parallelism::Rows, 999)] {
         let model = Small {
             rows: 40,
             refused: AtomicUsize::new(0),
         };
         let tuner = Tuner::fixed(size(512));
-        let found = run(&model, &tuner, by, rows).unwrap();
+        let found = run(&model, &tuner, parallelism, rows).unwrap();
         assert_eq!(found, (0..rows).map(f32::from).collect::<Vec<_>>());
         // 512, 256, 128 and 64 rows are too many; the rest of the run keeps to what did fit.
         assert!(tuner.chosen().rows <= 40, "{:?}", tuner.chosen());
         let refused = model.refused.load(Ordering::Relaxed);
-        let again = run(&model, &tuner, by, rows).unwrap();
+        let again = run(&model, &tuner, parallelism, rows).unwrap();
         assert_eq!(again.len(), usize::from(rows));
         assert_eq!(model.refused.load(Ordering::Relaxed), refused);
     }
@@ -115,7 +115,7 @@ fn a_device_without_room_for_a_single_row_is_an_error() {
         rows: 0,
         refused: AtomicUsize::new(0),
     };
-    let error = run(&model, &Tuner::fixed(size(8)), Batches::InOrder, 20).unwrap_err();
+    let error = run(&model, &Tuner::fixed(size(8)), Parallelism::Chunks, 20).unwrap_err();
     assert!(error.is_device_memory(), "{error}");
 }
 
@@ -126,7 +126,7 @@ fn sizes_take_turns_and_results_stay_in_order() {
         refused: AtomicUsize::new(0),
     };
     let tuner = Tuner::measuring(size(7), &[size(3), size(7), size(11)], Measure::Wall);
-    let found = run(&model, &tuner, Batches::InOrder, 1_000).unwrap();
+    let found = run(&model, &tuner, Parallelism::Chunks, 1_000).unwrap();
     assert_eq!(found, (0..1_000u16).map(f32::from).collect::<Vec<_>>());
     assert_eq!(tuner.measured().len(), 3);
 }
