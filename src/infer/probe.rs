@@ -18,6 +18,9 @@ const ROWS: usize = 2;
 /// Rows by which a frozen copy is compared with its model.
 const COMPARED_ROWS: usize = 64;
 
+/// The same of documents: they cost more, and all of them are alike.
+const COMPARED_DOCUMENTS: usize = 8;
+
 /// Tokens of the probe's documents.
 const TOKENS: i64 = 4;
 
@@ -68,10 +71,13 @@ pub fn reduce(
 
 /// Freezes the model, if what comes of it agrees with the model on made-up rows. Says how many layers run faster, or why it stays as it is.
 pub fn freeze(model: &mut TorchModel, contract: &Contract) -> Result<i64, String> {
+    let rows = if contract.has_text() {
+        COMPARED_DOCUMENTS
+    } else {
+        COMPARED_ROWS
+    };
     let inputs = contract.inputs.iter();
-    let inputs: Vec<_> = inputs
-        .map(|input| filled(zeros(contract, input, COMPARED_ROWS)))
-        .collect();
+    let inputs: Vec<_> = inputs.map(|input| filled(zeros(contract, input, rows))).collect();
     model.freeze(&inputs)
 }
 
