@@ -11,6 +11,7 @@ mod elsewhere;
 mod error;
 mod gate;
 mod line;
+mod loading;
 mod outcome;
 mod publication;
 mod ready;
@@ -23,7 +24,7 @@ mod tuning;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,8 +34,9 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 pub use desk::Desk;
 pub use error::RunError;
+pub use loading::load;
 pub use outcome::{Notice, Outcome, Verdict};
-pub use ready::{Ready, artifact, device, limits, load, ready};
+pub use ready::{Ready, artifact, device, limits, ready};
 pub use shard::Shard;
 pub use stop::Stop;
 
@@ -53,6 +55,8 @@ use crate::validate::Job;
 use ahead::{Ahead, Known};
 use claim::{Intent, Start};
 use line::Line;
+use loading::Loading;
+use ready::planned;
 
 /// How often it is looked whether the model has come back.
 const LOOK: Duration = Duration::from_millis(5);
@@ -101,8 +105,11 @@ impl Surroundings<'_> {
         watch: &Watch,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
-        let thread = thread.map_err(|source| RunError::Thread { source })?;
+        self.attend_to(watch, beside(work)?)
+    }
+
+    /// Waits for what the model has begun.
+    fn attend_to<T>(&self, watch: &Watch, thread: JoinHandle<T>) -> Result<T, Error> {
         while !thread.is_finished() {
             watch.look()?;
             self.shutdown.go_on()?;
@@ -111,6 +118,12 @@ impl Surroundings<'_> {
         // A panic there is a panic here.
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
+}
+
+/// Lets the model begin something on a thread of its own.
+fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RunError> {
+    let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
+    thread.map_err(|source| RunError::Thread { source })
 }
 
 /// What the command line says beside the job.
@@ -134,7 +147,7 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     let desk = Arc::new(desk);
     let ahead = Ahead::ask(&desk, options, around);
-    let ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
+    let ready = match looked_at(job, &desk, &ahead, around) {
         Ok(ready) => ready,
         Err(error) => {
             ahead.leave(around);
@@ -145,6 +158,20 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let outcome = begun(job, options, ready, &desk, &mut known, tally, around);
     known.leave(around);
     outcome
+}
+
+/// A job's model and plan. A date of which nothing is published will need the model, which takes as long to be made ready as all that comes before
+/// it: that begins here.
+fn looked_at(job: &Job, desk: &Desk, ahead: &Ahead, around: &Surroundings<'_>) -> Result<Ready, Error> {
+    let artifact = artifact(job, around)?;
+    // A device that cannot be had is told when it is needed.
+    let loading = ahead
+        .sees_nothing()
+        .then(|| Loading::begin(&artifact, around).ok())
+        .flatten();
+    let ready = planned(job, artifact, around)?;
+    desk.check_disk(job, around)?;
+    Ok(Ready { loading, ..ready })
 }
 
 /// From a plan and what was asked beside it.

@@ -4,6 +4,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join;
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::storage::StorageError;
 /// Questions that are on their way.
 pub(super) struct Ahead {
     asking: JoinHandle<Result<Known, Error>>,
+    /// Whether it is known by now that nothing is published.
+    sees_nothing: Arc<AtomicBool>,
 }
 
 /// What they were answered.
@@ -40,13 +43,17 @@ impl Ahead {
         // A run about rejected rows has something to do only where something is published.
         let may_try = !options.only_rejected;
         let (desk, runtime) = (Arc::clone(desk), around.runtime.clone());
+        let sees_nothing = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&sees_nothing);
         let asking = around.runtime.spawn(async move {
             let told = join(desk.belongs(), desk.standing());
             let vacancy = Hold::vacancy(&desk.date, desk.terms);
             let ((is_claimed, standing), vacancy) = join(told, vacancy).await;
             let is_claimed = is_claimed?;
             let shown = standing?.shown;
-            let store = if may_try && shown == Shown::Nothing {
+            let will_score = may_try && shown == Shown::Nothing;
+            tells.store(will_score, Ordering::Relaxed);
+            let store = if will_score {
                 Some(desk.try_store(unsafe_single_writer, &runtime).await?)
             } else {
                 None
@@ -59,7 +66,12 @@ impl Ahead {
                 vacancy: vacancy.unwrap_or(None),
             })
         });
-        Self { asking }
+        Self { asking, sees_nothing }
+    }
+
+    /// Whether it is known by now that nothing is published of the date, and all rows are to be scored.
+    pub(super) fn sees_nothing(&self) -> bool {
+        self.sees_nothing.load(Ordering::Relaxed)
     }
 
     /// The answers.

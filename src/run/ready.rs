@@ -1,19 +1,18 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
-use std::sync::Arc;
+use tracing::warn;
 
-use tracing::{debug, warn};
-
-use super::{RunError, Surroundings};
+use super::Surroundings;
+use super::loading::Loading;
 use crate::error::Error;
+use crate::infer;
 use crate::infer::device::Device;
-use crate::infer::{self, Doing, Model, Owner, TorchModel, Watch, Watched};
 use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
-use crate::settings::{Precision, Settings};
+use crate::settings::Settings;
 use crate::storage::Place;
 use crate::validate::Job;
 
@@ -38,11 +37,17 @@ pub struct Ready {
     pub base_id: String,
     /// What is published already, where only rejected rows are scored.
     pub rescore: Option<Rescore>,
+    /// The model, if it is being made ready by now.
+    pub(super) loading: Option<Loading>,
 }
 
 /// Reads the model version and the input's footers, and compares them.
 pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
-    let artifact = artifact(job, around)?;
+    planned(job, artifact(job, around)?, around)
+}
+
+/// Reads the input's footers, and compares them with a model version.
+pub(super) fn planned(job: &Job, artifact: ModelArtifact, around: &Surroundings<'_>) -> Result<Ready, Error> {
     let preprocessor = Preprocessor::new(&artifact)?;
     let input = Place::open(&job.input, &around.settings.storage)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
@@ -56,6 +61,7 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
         preprocessor,
         plan,
         rescore: None,
+        loading: None,
     })
 }
 
@@ -66,47 +72,6 @@ pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, E
         let version = registry.resolve(&job.model_name, &job.model_version).await?;
         registry.load(&job.model_name, &version).await
     })
-}
-
-/// Loads the model onto the device and tries it on two rows.
-pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>) -> Result<Watched, Error> {
-    let settings = &around.settings;
-    let intra_op = settings.threads.intra_op.max(1);
-    infer::set_intra_op_threads(intra_op);
-    let watch = Arc::new(Watch::new(settings.infer.batch_timeout, Arc::clone(&around.clock)));
-    let file = artifact.place.join("model.pt").location().to_string();
-    let precision = settings.infer.precision;
-    let flags = around.machine.cpu().flags;
-    infer::precision::admit(precision, device, &flags, settings.infer.force_precision)?;
-    let freezing = settings.infer.freeze && precision == Precision::Float32;
-    let (bytes, contract, watching) = (artifact.model.clone(), artifact.contract.clone(), Arc::clone(&watch));
-    let (model, nonfinite) = around.attend(&watch, move || -> Result<_, Error> {
-        infer::set_intra_op_threads(intra_op);
-        let loading = watching.begin(Doing::Loading);
-        let mut model = TorchModel::load(&bytes, &file, &contract, device)?;
-        drop(loading);
-        let _trying = watching.begin(Doing::Trying);
-        let nonfinite = infer::probe(&mut model, &file, &contract)?;
-        infer::reduce(&mut model, &bytes, precision, &file, &contract)?;
-        if freezing {
-            match infer::freeze_model(&mut model, &contract) {
-                Ok(layers) => debug!(layers, "runs a frozen copy of the model"),
-                Err(reason) => debug!(reason, "runs the model as it is"),
-            }
-        }
-        Ok((model, nonfinite))
-    })??;
-    for output in nonfinite {
-        warn!(
-            output,
-            "the model gives NaN or infinity for rows of zeros; rows with such results are bad rows, NONFINITE_OUTPUT"
-        );
-    }
-    let model: Box<dyn Model> = match device {
-        Device::Cpu => Box::new(model),
-        Device::Cuda(_) => Box::new(Owner::start(model).map_err(|source| RunError::Thread { source })?),
-    };
-    Ok(Watched::new(model, watch))
 }
 
 /// The device that the settings ask for.
