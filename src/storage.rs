@@ -262,11 +262,6 @@ impl Place {
 
     async fn read_once(&self) -> Result<Option<Bytes>, StorageError> {
         let answer = match self.door.reads.get(&self.path).await {
-            Ok(GetResult {
-                payload: GetResultPayload::File(file, _),
-                range,
-                ..
-            }) => disk::read_once(file, range).await,
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
         };

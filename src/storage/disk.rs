@@ -8,24 +8,14 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 use object_store::Error as StoreError;
 
-use super::region::{LARGE_PAGE, Region, Regions};
+use super::region::{Regions, STEP};
 
 /// Memory of chunks that have been read and scored.
 static REGIONS: Regions = Regions::new();
 
-/// The range, or what there is of it where the file ends earlier, into memory that later ranges will use again.
+/// The range, or what there is of it where the file ends earlier.
 pub(super) async fn read(file: File, range: Range<u64>) -> Result<Bytes, StoreError> {
-    beside(move || read_now(&file, &range, |length| REGIONS.region(length))).await
-}
-
-/// The same of what is read once in a run, and not kept.
-pub(super) async fn read_once(file: File, range: Range<u64>) -> Result<Bytes, StoreError> {
-    beside(move || read_now(&file, &range, Region::once)).await
-}
-
-/// Waits for the disk on another thread.
-async fn beside(read: impl FnOnce() -> Result<Bytes, IoError> + Send + 'static) -> Result<Bytes, StoreError> {
-    let read = tokio::task::spawn_blocking(read).await;
+    let read = tokio::task::spawn_blocking(move || read_now(&file, &range)).await;
     read.map_err(|source| StoreError::JoinError { source })?
         .map_err(|source| StoreError::Generic {
             store: "LocalFileSystem",
@@ -33,20 +23,16 @@ async fn beside(read: impl FnOnce() -> Result<Bytes, IoError> + Send + 'static) 
         })
 }
 
-fn read_now(
-    file: &File,
-    range: &Range<u64>,
-    region: impl FnOnce(usize) -> Result<Region, IoError>,
-) -> Result<Bytes, IoError> {
+fn read_now(file: &File, range: &Range<u64>) -> Result<Bytes, IoError> {
     let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(IoError::other)?;
-    // Shorter ranges come from the heap, which is used again as well.
-    if length < LARGE_PAGE {
+    // Shorter ranges come from the heap, which keeps blocks of their size.
+    if length < STEP {
         let mut buffer = vec![0; length];
         let read = read_into(&mut buffer, file, range.start)?;
         buffer.truncate(read);
         return Ok(buffer.into());
     }
-    let mut region = region(length)?;
+    let mut region = REGIONS.region(length)?;
     let read = read_into(&mut region.bytes_mut()[..length], file, range.start)?;
     Ok(region.freeze(read))
 }
@@ -81,28 +67,18 @@ mod tests {
 
     #[test]
     fn a_range_is_read_whole_whatever_its_length() {
-        let (file, content) = file(3 * LARGE_PAGE + 5);
-        for range in [0..0, 7..8, 1..LARGE_PAGE, 3..LARGE_PAGE + 3, 4095..content.len()] {
-            let range64 = range.start as u64..range.end as u64;
-            for read in [
-                read_now(&file, &range64, |length| REGIONS.region(length)),
-                read_now(&file, &range64, Region::once),
-            ] {
-                let read = read.expect("read it");
-                assert!(read == content[range.clone()], "{range:?}");
-            }
+        let (file, content) = file(3 * STEP + 5);
+        for range in [0..0, 7..8, 1..STEP, 3..STEP + 3, 4095..content.len()] {
+            let read = read_now(&file, &(range.start as u64..range.end as u64)).expect("read it");
+            assert!(read == content[range.clone()], "{range:?}");
         }
     }
 
     #[test]
     fn of_a_file_that_ends_earlier_there_is_what_it_has() {
-        let (file, content) = file(LARGE_PAGE + 5);
-        for (start, end) in [
-            (10, 2 * LARGE_PAGE),
-            (LARGE_PAGE, LARGE_PAGE + 6),
-            (content.len() + 1, content.len() + 9),
-        ] {
-            let read = read_now(&file, &(start as u64..end as u64), Region::once).expect("read it");
+        let (file, content) = file(STEP + 5);
+        for (start, end) in [(10, 2 * STEP), (STEP, STEP + 6), (content.len() + 1, content.len() + 9)] {
+            let read = read_now(&file, &(start as u64..end as u64)).expect("read it");
             assert!(read == content[start.min(content.len())..], "{start}..{end}");
         }
     }

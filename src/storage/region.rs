@@ -1,16 +1,16 @@
-//! Memory in large pages, which can be used again.
+//! Memory for what is read of files, which is used again.
 //!
-//! The allocator gives large blocks back to the system, which hands out new ones in pages of 4 KiB and clears them: both take longer than to
-//! copy a file into them. So larger pages are asked for, and what one chunk has left is given to the next one, as it is.
+//! The allocator gives large blocks back to the system, which hands out new ones page by page and clears them: that takes longer than to copy a
+//! file into them. So what one chunk has left is given to the next one, as it is.
 
 use std::io::Error as IoError;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use memmap2::{Advice, MmapMut};
+use memmap2::MmapMut;
 
-/// Bytes of a large page, on x86-64 and on most kernels for ARM.
-pub(super) const LARGE_PAGE: usize = 2 << 20;
+/// Bytes by which regions grow, so that one fits ranges of about the same length.
+pub(super) const STEP: usize = 2 << 20;
 
 /// Regions that nobody uses now.
 #[derive(Debug)]
@@ -28,40 +28,28 @@ impl Regions {
 
     /// A region of so many bytes or a few more.
     pub(super) fn region(&'static self, length: usize) -> Result<Region, IoError> {
-        let length = length.next_multiple_of(LARGE_PAGE);
+        let length = length.next_multiple_of(STEP);
         let spare = take(&mut self.spare.lock().unwrap_or_else(PoisonError::into_inner), length);
+        let memory = match spare {
+            Some(memory) => memory,
+            None => MmapMut::map_anon(length)?,
+        };
         Ok(Region {
-            memory: Some(spare.map_or_else(|| mapped(length), Ok)?),
-            back_to: Some(self),
+            memory: Some(memory),
+            back_to: self,
         })
     }
-}
-
-/// New memory of so many bytes.
-fn mapped(length: usize) -> Result<MmapMut, IoError> {
-    let memory = MmapMut::map_anon(length)?;
-    // A kernel that has no large pages for us says so, and gives small ones.
-    let _ = memory.advise(Advice::HugePage);
-    Ok(memory)
 }
 
 /// Memory whose content is whatever was there before.
 #[derive(Debug)]
 pub(super) struct Region {
     memory: Option<MmapMut>,
-    /// Who gets it when it is dropped; the system where it is nobody.
-    back_to: Option<&'static Regions>,
+    /// Who gets it when it is dropped.
+    back_to: &'static Regions,
 }
 
 impl Region {
-    /// A region that will not be used again.
-    pub(super) fn once(length: usize) -> Result<Self, IoError> {
-        Ok(Self {
-            memory: Some(mapped(length)?),
-            back_to: None,
-        })
-    }
-
     /// Its memory.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         self.memory.as_deref_mut().unwrap_or_default()
@@ -81,10 +69,8 @@ impl AsRef<[u8]> for Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        if let Some(regions) = self.back_to {
-            let mut spare = regions.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            spare.extend(self.memory.take());
-        }
+        let mut spare = self.back_to.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.extend(self.memory.take());
     }
 }
 
@@ -136,17 +122,17 @@ mod tests {
     #[test]
     fn a_region_is_used_again_when_its_last_bytes_are_dropped() {
         static REGIONS: Regions = Regions::new();
-        let mut region = REGIONS.region(LARGE_PAGE + 7).expect("get one");
+        let mut region = REGIONS.region(STEP + 7).expect("get one");
         region.bytes_mut().fill(7);
         let place = region.as_ref().as_ptr();
         let bytes = region.freeze(100);
         assert_eq!(bytes.len(), 100);
         let some = bytes.slice(10..20);
         drop(bytes);
-        let other = REGIONS.region(LARGE_PAGE).expect("get another");
+        let other = REGIONS.region(STEP).expect("get another");
         assert_ne!(other.as_ref().as_ptr(), place, "it is in use");
         drop(some);
-        let again = REGIONS.region(2 * LARGE_PAGE).expect("get it again");
+        let again = REGIONS.region(2 * STEP).expect("get it again");
         assert_eq!(again.as_ref().as_ptr(), place);
     }
 }
