@@ -3,7 +3,7 @@
 // have to pass through Rust.
 
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <caffe2/serialize/in_memory_adapter.h>
+#include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -114,6 +114,29 @@ void replace(Graph& graph, Node* linear) {
   linear->destroy();
 }
 
+// An archive in memory. What it says of itself may point beyond its end: there is nothing to be read there.
+class Archive final : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  Archive(const void* bytes, size_t size) : bytes_(static_cast<const char*>(bytes)), size_(size) {}
+
+  size_t size() const override {
+    return size_;
+  }
+
+  size_t read(uint64_t position, void* buffer, size_t wanted, const char*) const override {
+    if (position >= size_) {
+      return 0;
+    }
+    const size_t there = std::min(wanted, size_ - static_cast<size_t>(position));
+    std::memcpy(buffer, bytes_ + position, there);
+    return there;
+  }
+
+ private:
+  const char* bytes_;
+  size_t size_;
+};
+
 void say(const std::string& text, char* message, size_t capacity) {
   const size_t length = std::min(text.size(), capacity - 1);
   std::memcpy(message, text.data(), length);
@@ -127,7 +150,7 @@ void say(const std::string& text, char* message, size_t capacity) {
 extern "C" void* batch_infer_load(const void* archive, size_t size, int device, char* message, size_t capacity) {
   try {
     const auto on = device < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device));
-    auto reader = std::make_shared<caffe2::serialize::MemoryReadAdapter>(archive, static_cast<off_t>(size));
+    auto reader = std::make_shared<Archive>(archive, size);
     return new torch::jit::Module(torch::jit::load(std::move(reader), on));
   } catch (const std::exception& error) {
     say(error.what(), message, capacity);

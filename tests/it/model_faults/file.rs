@@ -253,3 +253,20 @@ fn kind_of_the_file_is_known_before_anything_is_loaded() {
         );
     }
 }
+
+#[test]
+fn archive_whose_entries_point_beyond_its_end_is_refused() {
+    const CENTRAL: &[u8] = b"PK\x01\x02";
+    // Where an entry of the central directory says at which byte its file begins.
+    const OFFSET: std::ops::Range<usize> = 42..46;
+    let mut bytes = model();
+    let entries: Vec<usize> = (0..bytes.len())
+        .filter(|&at| bytes[at..].starts_with(CENTRAL))
+        .collect();
+    assert!(entries.len() > 3, "{entries:?}");
+    for entry in entries {
+        bytes[entry + OFFSET.start..entry + OFFSET.end].copy_from_slice(&0x7000_0000_u32.to_le_bytes());
+    }
+    let said = refused_bytes(&bytes);
+    assert!(said.contains("model.pt") && said.contains("exit code: 11"), "{said}");
+}
