@@ -136,6 +136,7 @@ fn exit_of(answer: Answer) -> ExitCode {
         Answer::NoBucket | Answer::Invalid | Answer::OtherRegion | Answer::PlainHttp => ExitCode::Config,
         Answer::Refused(_) => ExitCode::StoragePermission,
         Answer::Unsupported => ExitCode::StorageConditions,
+        Answer::Local(io::ErrorKind::OutOfMemory) => ExitCode::HostMemory,
         Answer::Local(_) => ExitCode::Disk,
         Answer::Exists
         | Answer::Throttled

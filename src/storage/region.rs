@@ -74,12 +74,12 @@ impl Drop for Region {
     }
 }
 
-/// The smallest spare region of so many bytes. Where there is none, as many bytes are given back to the system as will be asked for, so that all
-/// regions together are never larger than those that were in use at once.
+/// The smallest spare region of so many bytes, unless most of it would lie idle. Where there is none, as many bytes are given back to the system as
+/// will be asked for, so that all regions together are never larger than twice what was in use at once.
 fn take(spare: &mut Vec<MmapMut>, length: usize) -> Option<MmapMut> {
     spare.sort_by_key(|memory| memory.len());
     let large = spare.partition_point(|memory| memory.len() < length);
-    if large < spare.len() {
+    if spare.get(large).is_some_and(|memory| memory.len() <= 2 * length) {
         return Some(spare.remove(large));
     }
     let mut freed = 0;
@@ -108,6 +108,8 @@ mod tests {
         let mut spare = regions(&[30, 10, 20]);
         assert_eq!(take(&mut spare, 11).map(|memory| memory.len()), Some(20));
         assert_eq!(lengths(&spare), [10, 30]);
+        assert!(take(&mut spare, 14).is_none(), "30 are too many for 14");
+        assert_eq!(lengths(&spare), [10]);
     }
 
     #[test]
