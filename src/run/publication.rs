@@ -59,14 +59,17 @@ impl Desk {
 
     /// Brings to its end what another process had decided.
     pub async fn roll_forward(&self) -> Result<Forward, PublishError> {
+        let mut is_first = true;
         loop {
             let standing = self.standing().await?;
             let Some(commit) = standing.pending() else {
+                // Whoever asks something else meanwhile believes both answers only if nothing has happened between them.
                 return Ok(Forward {
                     lost: None,
-                    standing: Some(standing),
+                    standing: is_first.then_some(standing),
                 });
             };
+            is_first = false;
             match publish::roll_forward(&self.date, &self.partition, &self.showing, commit, &self.spool).await {
                 Ok(None) => return Ok(Forward::done(Some(commit.n))),
                 Ok(Some(Visible::Newer(_))) => return Ok(Forward::done(None)),
