@@ -93,14 +93,14 @@ fn stages(criterion: &mut Criterion) {
     let batch = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor
-        .prepare(&derived, Parallelism::Chunks)
+        .prepare(&derived, Parallelism::Chunks, &SystemClock)
         .expect("the columns fit");
     let clock = SystemClock;
     let evidence = Evidence::default();
     let tuner = Tuner::fixed(USUAL_BATCH);
     let encoder = PartEncoder::new(&schema).expect("the output has a form in Parquet");
     let pass = Pass {
-        model: &model,
+        model: model.model.as_ref(),
         preprocessor,
         tuner: &tuner,
         parallelism: Parallelism::Chunks,
@@ -131,7 +131,7 @@ fn stages(criterion: &mut Criterion) {
     });
     // Casts, and vocabulary look-ups: once for each value of a dictionary.
     group.bench_function("prepare", |bench| {
-        bench.iter(|| preprocessor.prepare(black_box(&derived), Parallelism::Chunks));
+        bench.iter(|| preprocessor.prepare(black_box(&derived), Parallelism::Chunks, &SystemClock));
     });
     group.bench_function("fill", |bench| {
         let mut tensors = Vec::new();

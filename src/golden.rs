@@ -48,7 +48,7 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         encoded: BTreeMap::new(),
     };
     let batch = preprocessor.derive(batch)?;
-    let prepared = preprocessor.prepare(&batch, Parallelism::Chunks)?;
+    let prepared = preprocessor.prepare(&batch, Parallelism::Chunks, &SystemClock)?;
     let pass = Pass {
         model,
         preprocessor,

@@ -22,6 +22,7 @@ pub use prepared::Prepared;
 pub use screen::Screened;
 
 use crate::batch::{BadRow, FeatureBatch, Parallelism};
+use crate::clock::Clock;
 use crate::contract::{Contract, Feature};
 use crate::error::Seam;
 use crate::exit::ExitCode;
@@ -131,8 +132,13 @@ impl Preprocessor {
     }
 
     /// Prepares the features of a chunk whose bad rows have been taken out.
-    pub fn prepare(&self, batch: &FeatureBatch, parallelism: Parallelism) -> Result<Prepared, PreprocessError> {
-        prepared::prepare(&self.contract, &self.encoders, batch, parallelism)
+    pub fn prepare(
+        &self,
+        batch: &FeatureBatch,
+        parallelism: Parallelism,
+        clock: &dyn Clock,
+    ) -> Result<Prepared, PreprocessError> {
+        prepared::prepare(&self.contract, &self.encoders, batch, parallelism, clock)
     }
 }
 

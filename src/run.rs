@@ -34,7 +34,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 pub use desk::Desk;
 pub use error::RunError;
-pub use loading::load;
+pub use loading::{Loaded, load};
 pub use outcome::{Notice, Outcome, Verdict};
 pub use ready::{Ready, artifact, device, limits, ready};
 pub use shard::Shard;
@@ -160,13 +160,13 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     outcome
 }
 
-/// A job's model and plan. A date of which nothing is published will need the model, which takes as long to be made ready as all that comes before
-/// it: that begins here.
+/// A job's model and plan. A date that is to be scored needs the model, which takes as long to be made ready as all that comes before it: that begins
+/// here.
 fn looked_at(job: &Job, desk: &Desk, ahead: &Ahead, around: &Surroundings<'_>) -> Result<Ready, Error> {
     let artifact = artifact(job, around)?;
     // A device that cannot be had is told when it is needed.
     let loading = ahead
-        .sees_nothing()
+        .will_score()
         .then(|| Loading::begin(&artifact, around).ok())
         .flatten();
     let ready = planned(job, artifact, around)?;

@@ -138,9 +138,10 @@ impl Scorer {
         );
         let mut screened = screened.map_err(ScoreError::Screen)?;
         self.refuse(&whole, &screened.bad)?;
+        stages.add(Stage::Preprocess, preparing.stop());
         let parallelism = self.parallelism(chunk);
         let prepared = self.prepare(&whole, &mut screened, parallelism)?;
-        stages.add(Stage::Preprocess, preparing.stop());
+        stages.add(Stage::Preprocess, prepared.took());
 
         let forwarded = forward(&prepared, self.pass(parallelism))?;
         stages.merge(&forwarded.times);
@@ -189,7 +190,10 @@ impl Scorer {
         let whole = self.preprocessor.derive(batch)?;
         let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
         let screened = screened.map_err(ScoreError::Screen)?;
-        match self.preprocessor.prepare(&screened.batch, Parallelism::Chunks) {
+        match self
+            .preprocessor
+            .prepare(&screened.batch, Parallelism::Chunks, self.clock.as_ref())
+        {
             Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass(Parallelism::Chunks))?),
             Err(_) => Ok(false),
         }
@@ -274,7 +278,8 @@ impl Scorer {
         screened: &mut Screened,
         parallelism: Parallelism,
     ) -> Result<Prepared, Error> {
-        let failure = match self.preprocessor.prepare(&screened.batch, parallelism) {
+        let clock = self.clock.as_ref();
+        let failure = match self.preprocessor.prepare(&screened.batch, parallelism, clock) {
             Ok(prepared) => return Ok(prepared),
             Err(failure) => failure,
         };
@@ -288,7 +293,7 @@ impl Scorer {
         } else {
             self.take_out(whole, screened, screen::once(overflowing))?;
         }
-        Ok(self.preprocessor.prepare(&screened.batch, parallelism)?)
+        Ok(self.preprocessor.prepare(&screened.batch, parallelism, clock)?)
     }
 
     /// Takes out the rows on which the model throws, and those whose results are not finite.

@@ -1,7 +1,6 @@
 //! `model`: looks into a registry.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use crate::exit::ExitCode;
 use crate::golden;
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
-use crate::run;
+use crate::run::{self, Loaded};
 use crate::settings::DeviceRequest;
 use crate::storage::Place;
 use crate::validate::Location;
@@ -157,13 +156,12 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     let device = run::device(&settings)?;
     let terminal = context.terminal(&settings)?;
     let compared = terminal.around(&settings, |around| {
-        let model = run::load(&artifact, device, around)?;
+        let Loaded { model, watch } = run::load(&artifact, device, around)?;
         let preprocessor = Preprocessor::new(&artifact)?;
         let Some(bytes) = around.wait(artifact.place.join("golden.parquet").read())? else {
             return Ok(None);
         };
-        let watch = Arc::clone(model.watch());
-        let compared = around.attend(&watch, move || golden::compare(&model, &preprocessor, bytes))?;
+        let compared = around.attend(&watch, move || golden::compare(model.as_ref(), &preprocessor, bytes))?;
         compared.map(Some)
     })?;
     let facts = json!({

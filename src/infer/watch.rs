@@ -124,23 +124,24 @@ impl Watched {
     pub fn new(model: Box<dyn Model>, watch: Arc<Watch>) -> Self {
         Self { model, watch }
     }
-
-    /// Who watches it.
-    pub fn watch(&self) -> &Arc<Watch> {
-        &self.watch
-    }
 }
 
 impl Model for Watched {
     fn forward(&self, inputs: &[InputTensor]) -> Result<Vec<ArrayRef>, ModelError> {
-        let rows = inputs.first().and_then(|input| input.shape.first()).copied();
-        let rows = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0);
-        let _pass = self.watch.begin(Doing::Scoring(rows));
+        let _pass = self.watch.begin(Doing::scoring(inputs));
         self.model.forward(inputs)
     }
 
     fn deviation(&self) -> Option<f64> {
         self.model.deviation()
+    }
+}
+
+impl Doing {
+    /// A pass over the rows of these tensors.
+    pub(super) fn scoring(inputs: &[InputTensor]) -> Self {
+        let rows = inputs.first().and_then(|input| input.shape.first()).copied();
+        Self::Scoring(rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0))
     }
 }
 

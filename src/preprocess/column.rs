@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use super::tokens::Tokens;
 use super::vocabulary::{Codes, Lookup};
 use super::{PreprocessError, SideFiles};
-use crate::batch::{Parallelism, STRICT_CAST};
+use crate::batch::STRICT_CAST;
 use crate::contract::{Cast, Contract, Feature, Numeric, TensorType};
 
 /// How one feature's column is made ready, with its constants and tables.
@@ -56,12 +56,7 @@ impl Encoder {
     }
 
     /// Makes a column ready. It holds no bad rows any more.
-    pub(super) fn encode(
-        &self,
-        name: &str,
-        column: &ArrayRef,
-        parallelism: Parallelism,
-    ) -> Result<Column, PreprocessError> {
+    pub(super) fn encode(&self, name: &str, column: &ArrayRef) -> Result<Column, PreprocessError> {
         let failed = |source| PreprocessError::Column {
             feature: name.to_owned(),
             source,
@@ -82,7 +77,7 @@ impl Encoder {
                 ))
             }
             Self::Categorical(lookup) => lookup.codes(column).map(Column::Codes).map_err(failed),
-            Self::Text(tokens) => tokens.cut(name, column, parallelism),
+            Self::Text(tokens) => tokens.cut(name, column),
             Self::Vector(dtype) => {
                 let (values, width) = elements(column);
                 plain(&values, *dtype, &STRICT_CAST)

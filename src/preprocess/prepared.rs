@@ -10,6 +10,7 @@ use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
 use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism};
+use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::contract::Contract;
 
 /// The features of one chunk, ready to fill tensors.
@@ -21,6 +22,8 @@ pub struct Prepared {
     rows: usize,
     /// Rows by falling length of their document; `None` when there are no documents.
     order: Option<UInt32Array>,
+    /// What it took all threads.
+    took: Elapsed,
 }
 
 pub(super) fn prepare(
@@ -28,11 +31,14 @@ pub(super) fn prepare(
     encoders: &[Encoder],
     batch: &FeatureBatch,
     parallelism: Parallelism,
+    clock: &dyn Clock,
 ) -> Result<Prepared, PreprocessError> {
     let rows = batch.columns.num_rows();
     let mut columns = Vec::with_capacity(encoders.len());
     let mut names = Vec::with_capacity(encoders.len());
     let mut order = None;
+    let mut took = Elapsed::default();
+    let mut watch = Stopwatch::start(clock);
     // Documents first: their lengths decide the order of rows for every other column.
     for text in [true, false] {
         for (feature, encoder) in contract.features.iter().zip(encoders) {
@@ -47,11 +53,21 @@ pub(super) fn prepare(
             let values = column(&batch.columns, name).map_err(failed)?;
             if let (Some(order), false) = (&order, text) {
                 let values = take(&values, order, None).map_err(failed)?;
-                columns.push(encoder.encode(name, &values, parallelism)?);
+                columns.push(encoder.encode(name, &values)?);
                 names.push(name);
                 continue;
             }
-            let encoded = encoder.encode(name, &values, parallelism)?;
+            let encoded = match (encoder, parallelism) {
+                (Encoder::Text(tokens), Parallelism::Rows) => {
+                    // Who waits for others may do something else meanwhile.
+                    took += watch.stop();
+                    let (encoded, of_all) = tokens.cut_by_all(name, &values, clock)?;
+                    took += of_all;
+                    watch = Stopwatch::start(clock);
+                    encoded
+                }
+                _ => encoder.encode(name, &values)?,
+            };
             if order.is_none() {
                 order = encoded.tokens().map(by_length);
             }
@@ -72,12 +88,16 @@ pub(super) fn prepare(
     }
     let place = |name: &String| names.iter().position(|column| column == name);
     let inputs = contract.inputs.iter();
-    let inputs = inputs.map(|input| input.columns.iter().filter_map(place).collect());
+    let inputs = inputs
+        .map(|input| input.columns.iter().filter_map(place).collect())
+        .collect();
+    took += watch.stop();
     Ok(Prepared {
-        inputs: inputs.collect(),
         columns,
+        inputs,
         rows,
         order,
+        took,
     })
 }
 
@@ -94,6 +114,11 @@ fn by_length(tokens: &[Vec<u32>]) -> UInt32Array {
 }
 
 impl Prepared {
+    /// What it took all threads to make the columns ready.
+    pub fn took(&self) -> Elapsed {
+        self.took
+    }
+
     /// Rows of the chunk.
     pub fn rows(&self) -> usize {
         self.rows

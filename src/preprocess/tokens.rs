@@ -1,6 +1,8 @@
 //! Documents to token ids by a Hugging Face tokenizer. The only file that names `tokenizers`.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
@@ -8,8 +10,11 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams
 
 use super::column::Column;
 use super::{PreprocessError, SideFiles};
-use crate::batch::Parallelism;
+use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::contract::Text;
+
+/// Documents that one thread cuts, so that all are done at about the same time.
+const PIECE: usize = 16;
 
 /// The tokenizer of one feature.
 #[derive(Debug)]
@@ -57,18 +62,45 @@ impl Tokens {
     }
 
     /// Cuts each document; a null is an empty one.
-    pub(super) fn cut(
+    pub(super) fn cut(&self, feature: &str, column: &ArrayRef) -> Result<Column, PreprocessError> {
+        let documents = documents(feature, column)?;
+        let tokens = self.cut_rows(feature, documents.as_string(), 0..documents.len())?;
+        Ok(Column::Tokens(tokens, self.pad_id))
+    }
+
+    /// The same by all threads that are idle, and what it took them.
+    pub(super) fn cut_by_all(
         &self,
         feature: &str,
         column: &ArrayRef,
-        parallelism: Parallelism,
-    ) -> Result<Column, PreprocessError> {
-        let documents = cast(column, &DataType::Utf8).map_err(|source| PreprocessError::Column {
-            feature: feature.to_owned(),
-            source,
-        })?;
-        let documents = documents.as_string::<i32>();
-        let cut = |row: usize| {
+        clock: &dyn Clock,
+    ) -> Result<(Column, Elapsed), PreprocessError> {
+        let documents = documents(feature, column)?;
+        let texts = documents.as_string();
+        let pieces: Vec<_> = (0..documents.len()).step_by(PIECE).collect();
+        let pieces = pieces.into_par_iter().map(|start| {
+            let watch = Stopwatch::start(clock);
+            let rows = start..documents.len().min(start + PIECE);
+            let tokens = self.cut_rows(feature, texts, rows)?;
+            Ok((tokens, watch.stop()))
+        });
+        let pieces = pieces.collect::<Result<Vec<_>, PreprocessError>>()?;
+        let mut took = Elapsed::default();
+        let mut tokens = Vec::with_capacity(documents.len());
+        for (piece, elapsed) in pieces {
+            tokens.extend(piece);
+            took += elapsed;
+        }
+        Ok((Column::Tokens(tokens, self.pad_id), took))
+    }
+
+    fn cut_rows(
+        &self,
+        feature: &str,
+        documents: &StringArray,
+        rows: Range<usize>,
+    ) -> Result<Vec<Vec<u32>>, PreprocessError> {
+        let tokens = rows.map(|row| {
             let document = if documents.is_null(row) {
                 ""
             } else {
@@ -76,18 +108,21 @@ impl Tokens {
             };
             let encoding = self.tokenizer.encode_fast(document, true);
             encoding.map(|encoding| encoding.get_ids().to_vec())
-        };
-        let rows = 0..documents.len();
-        let tokens: Result<Vec<_>, _> = match parallelism {
-            Parallelism::Chunks => rows.map(cut).collect(),
-            Parallelism::Rows => rows.into_par_iter().map(cut).collect(),
-        };
-        let tokens = tokens.map_err(|error| PreprocessError::Tokens {
-            feature: feature.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok(Column::Tokens(tokens, self.pad_id))
+        });
+        tokens
+            .collect::<Result<_, _>>()
+            .map_err(|error| PreprocessError::Tokens {
+                feature: feature.to_owned(),
+                reason: error.to_string(),
+            })
     }
+}
+
+fn documents(feature: &str, column: &ArrayRef) -> Result<ArrayRef, PreprocessError> {
+    cast(column, &DataType::Utf8).map_err(|source| PreprocessError::Column {
+        feature: feature.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -95,9 +130,8 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use arrow::array::StringArray;
-
     use super::*;
+    use crate::clock::SystemClock;
     use crate::contract::{Contract, Feature};
 
     #[test]
@@ -115,12 +149,13 @@ mod tests {
 
         let documents = (0..500).map(|row| (row % 7 != 0).then(|| "invoice for order ".repeat(row % 11)));
         let documents: ArrayRef = Arc::new(documents.collect::<StringArray>());
-        let cut = |parallelism| match tokens.cut(&text.name, &documents, parallelism).unwrap() {
+        let ids = |column| match column {
             Column::Tokens(tokens, _) => tokens,
             other => panic!("{other:?}"),
         };
-        let one = cut(Parallelism::Chunks);
+        let one = ids(tokens.cut(&text.name, &documents).unwrap());
         assert!(one[10].len() > one[1].len(), "{one:?}");
-        assert_eq!(one, cut(Parallelism::Rows));
+        let (all, _) = tokens.cut_by_all(&text.name, &documents, &SystemClock).unwrap();
+        assert_eq!(one, ids(all));
     }
 }

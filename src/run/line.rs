@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::claim::{self, Claim, Intent, Start};
 use super::elsewhere;
-use super::loading::Loading;
+use super::loading::{Loaded, Loading};
 use super::ready::{limits, max_decoded};
 use super::record::plan_record;
 use super::tuning::tuner;
@@ -65,15 +65,15 @@ impl<'a> Line<'a> {
         // Before anything is written: whatever can be wrong with the place or the model is found now.
         let chunk_rows: Vec<usize> = ready.plan.chunks.iter().map(|chunk| chunk.rows).collect();
         let files = publish::file_count(&chunk_rows, job.files);
+        let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
+            return Ok(None);
+        };
         let loading = match ready.loading.take() {
             Some(loading) => loading,
             None => Loading::begin(&ready.artifact, around)?,
         };
-        let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
-            return Ok(None);
-        };
         let device = loading.device();
-        let model = loading.wait(around)?;
+        let Loaded { model, watch } = loading.wait(around)?;
         let generation = wanted.generation();
         let opened = around.wait(claim::take_place(desk, wanted))?;
         let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);
@@ -105,12 +105,12 @@ impl<'a> Line<'a> {
             desk,
             resumed: checkpoint.finished(),
             checkpoint: Arc::new(checkpoint),
-            watch: Arc::clone(model.watch()),
+            watch,
             scorer: Arc::new(Scorer {
                 job: job.clone(),
                 plan: ready.plan,
                 preprocessor: ready.preprocessor,
-                model: Box::new(model),
+                model,
                 encoder: PartEncoder::new(&schema)?,
                 schema,
                 tuner,

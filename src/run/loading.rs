@@ -65,7 +65,7 @@ impl Loading {
     }
 
     /// The model, once it is ready.
-    pub(super) fn wait(self, around: &Surroundings<'_>) -> Result<Watched, Error> {
+    pub(super) fn wait(self, around: &Surroundings<'_>) -> Result<Loaded, Error> {
         let Self { device, watch, thread } = self;
         let (model, nonfinite) = around.attend_to(&watch, thread)??;
         for output in nonfinite {
@@ -74,15 +74,24 @@ impl Loading {
                 "the model gives NaN or infinity for rows of zeros; rows with such results are bad rows, NONFINITE_OUTPUT"
             );
         }
+        let watching = Arc::clone(&watch);
         let model: Box<dyn Model> = match device {
-            Device::Cpu => Box::new(model),
-            Device::Cuda(_) => Box::new(Owner::start(model).map_err(|source| RunError::Thread { source })?),
+            Device::Cpu => Box::new(Watched::new(Box::new(model), watching)),
+            Device::Cuda(_) => Box::new(Owner::start(model, watching).map_err(|source| RunError::Thread { source })?),
         };
-        Ok(Watched::new(model, watch))
+        Ok(Loaded { model, watch })
     }
 }
 
+/// A model that has been tried.
+pub struct Loaded {
+    /// It.
+    pub model: Box<dyn Model>,
+    /// Who watches its passes.
+    pub watch: Arc<Watch>,
+}
+
 /// Loads the model onto the device and tries it on two rows.
-pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>) -> Result<Watched, Error> {
+pub fn load(artifact: &ModelArtifact, device: Device, around: &Surroundings<'_>) -> Result<Loaded, Error> {
     Loading::begin_on(device, artifact, around)?.wait(around)
 }

@@ -179,7 +179,11 @@ pub(super) fn takes_any(prepared: &Prepared, pass: Pass<'_>) -> Result<bool, Mod
 
 /// A batch that does not fit the device, as two; later ones are smaller from the start.
 fn halved(prepared: &Prepared, rows: &Range<usize>, pass: Pass<'_>) -> Result<Batch, ModelError> {
-    pass.tuner.halve(rows.len(), pass.preprocessor.contract().has_text());
+    let has_text = pass.preprocessor.contract().has_text();
+    pass.tuner.halve(BatchSize {
+        rows: rows.len(),
+        tokens: has_text.then(|| prepared.units(rows)),
+    });
     let middle = rows.start + rows.len() / 2;
     let mut one = scored(prepared, &(rows.start..middle), pass)?;
     let other = scored(prepared, &(middle..rows.end), pass)?;

@@ -129,23 +129,23 @@ impl Tuner {
         State::Chosen(self.best(&found), found.iter().map(Measured::of).collect())
     }
 
-    /// From now on at most half as many rows, or tokens where there are documents: a batch of so many did not fit the device.
-    pub fn halve(&self, rows: usize, documents: bool) {
+    /// From now on at most half as many rows, or tokens where there are documents: a batch of that size did not fit the device. Others of that
+    /// size may be on their way, so the same size halves once.
+    pub fn halve(&self, failed: BatchSize) {
         let mut state = self.state();
         let (size, measured) = match &*state {
             State::Chosen(size, measured) => (*size, measured.clone()),
             State::Measuring(_) => (self.usual, Vec::new()),
         };
-        let half = if documents {
-            BatchSize {
-                tokens: size.tokens.map(|tokens| (tokens / 2).max(1)),
+        let half = match failed.tokens {
+            Some(failed) => BatchSize {
+                tokens: Some(size.tokens.unwrap_or(failed).min(failed / 2).max(1)),
                 ..size
-            }
-        } else {
-            BatchSize {
-                rows: size.rows.min(rows / 2).max(1),
+            },
+            None => BatchSize {
+                rows: size.rows.min(failed.rows / 2).max(1),
                 ..size
-            }
+            },
         };
         *state = State::Chosen(half, measured);
     }
@@ -276,26 +276,33 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_halved_and_remembered() {
         let tuner = Tuner::measuring(rows(1_024), &[rows(256), rows(4_096)], Measure::Wall);
-        tuner.halve(4_096, false);
+        tuner.halve(rows(4_096));
         assert_eq!(tuner.next(), rows(1_024));
-        tuner.halve(1_024, false);
-        tuner.halve(1, false);
+        tuner.halve(rows(1_024));
+        tuner.halve(rows(1));
         assert_eq!(tuner.next(), rows(1));
     }
 
     #[test]
-    fn a_batch_of_few_long_documents_says_nothing_of_short_ones() {
+    fn documents_are_halved_by_tokens_and_once_for_all_batches_that_were_on_their_way() {
         let size = BatchSize {
             rows: 1_024,
             tokens: Some(512),
         };
         let tuner = Tuner::fixed(size);
-        tuner.halve(3, true);
+        let failed = BatchSize {
+            rows: 3,
+            tokens: Some(510),
+        };
         let half = BatchSize {
-            tokens: Some(256),
+            tokens: Some(255),
             ..size
         };
-        assert_eq!(tuner.next(), half);
+        for _ in 0..5 {
+            tuner.halve(failed);
+            // Few long documents say nothing of short ones.
+            assert_eq!(tuner.next(), half);
+        }
     }
 
     #[test]

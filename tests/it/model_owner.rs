@@ -1,14 +1,16 @@
 //! The one thread that runs the model for all others, as it does where there is a device: here on the CPU, with a model of the sample data.
 
 use std::fs;
+use std::sync::Arc;
 use std::thread;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
 use batch_infer::batch::{InputTensor, Layout};
+use batch_infer::clock::SystemClock;
 use batch_infer::contract::{Contract, TensorType};
 use batch_infer::infer::device::Device;
-use batch_infer::infer::{Model, ModelError, Owner, TorchModel};
+use batch_infer::infer::{Model, ModelError, Owner, TorchModel, Watch};
 use bytes::Bytes;
 
 use crate::support::repository;
@@ -26,6 +28,11 @@ fn sample() -> TorchModel {
     let contract = Contract::from_json(&contract, "metadata.json").unwrap();
     let model = Bytes::from(fs::read(folder.join("model.pt")).unwrap());
     TorchModel::load(&model, "model.pt", &contract, Device::Cpu).unwrap()
+}
+
+/// A watch without a limit.
+fn watch() -> Arc<Watch> {
+    Arc::new(Watch::new(None, Arc::new(SystemClock)))
 }
 
 /// A batch for it: numbers that depend on what they are for, in the layout given, and categories, all of which are the one given.
@@ -71,7 +78,7 @@ fn outputs(model: &dyn Model, thread: usize) -> Vec<Vec<ArrayRef>> {
 #[test]
 fn threads_get_the_results_of_their_own_batches() {
     let direct = sample();
-    let owner = Owner::start(sample()).unwrap();
+    let owner = Owner::start(sample(), watch()).unwrap();
     let found = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
@@ -92,7 +99,7 @@ fn threads_get_the_results_of_their_own_batches() {
 #[test]
 fn batch_on_which_the_model_throws_fails_alone_and_in_the_models_words() {
     let direct = sample();
-    let owner = Owner::start(sample()).unwrap();
+    let owner = Owner::start(sample(), watch()).unwrap();
     let odd = batch(3, Layout::RowMajor, 0, 1_000_000);
     let expected = direct.forward(&odd).unwrap_err();
     let found = owner.forward(&odd).unwrap_err();

@@ -4,6 +4,8 @@
 //! into memory that the device reads by itself, hand that over, and wait for their results; meanwhile the owner has the device at work on
 //! the next batch.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -15,7 +17,7 @@ use super::results::Failure;
 use super::{TorchModel, torch_device};
 use crate::batch::InputTensor;
 use crate::infer::device::Device;
-use crate::infer::{Model, ModelError};
+use crate::infer::{Doing, Model, ModelError, Watch};
 
 /// Batches that lie ready for the device beside the one that it is at work on.
 const READY: usize = 1;
@@ -23,25 +25,30 @@ const READY: usize = 1;
 /// A model that one thread runs for all others.
 pub struct Owner {
     model: Arc<TorchModel>,
+    watch: Arc<Watch>,
     batches: SyncSender<Batch>,
 }
 
 /// A batch on its way to the device.
 struct Batch {
     inputs: Vec<Tensor>,
-    results: SyncSender<Result<Vec<Tensor>, Failure>>,
+    doing: Doing,
+    results: SyncSender<Started>,
 }
 
+/// Results that the device may still be computing; or the panic that came of it.
+type Started = Result<Result<Vec<Tensor>, Failure>, Box<dyn Any + Send>>;
+
 impl Owner {
-    /// Starts the thread. It ends when the model is dropped.
-    pub fn start(model: TorchModel) -> std::io::Result<Self> {
+    /// Starts the thread. It ends when the model is dropped. The time in which a batch waits for its turn is not watched.
+    pub fn start(model: TorchModel, watch: Arc<Watch>) -> std::io::Result<Self> {
         let model = Arc::new(model);
         let (batches, coming) = sync_channel(READY);
-        let owned = Arc::clone(&model);
+        let (owned, watching) = (Arc::clone(&model), Arc::clone(&watch));
         thread::Builder::new()
             .name("device".to_owned())
-            .spawn(move || work(&owned, &coming))?;
-        Ok(Self { model, batches })
+            .spawn(move || work(&owned, &watching, &coming))?;
+        Ok(Self { model, watch, batches })
     }
 
     /// Copies of a batch's tensors, which outlive it: where there is a device, in memory that it reads while the processor does other things.
@@ -67,12 +74,17 @@ impl Model for Owner {
         let failed = |failure| self.model.error(failure, inputs);
         let copies = self.copies(inputs).map_err(Failure::Torch).map_err(failed)?;
         let (results, answer) = sync_channel(1);
+        let doing = Doing::scoring(inputs);
         let batch = Batch {
             inputs: copies,
+            doing,
             results,
         };
         self.batches.send(batch).map_err(|_| self.gone())?;
-        let found = answer.recv().map_err(|_| self.gone())?;
+        let started = answer.recv().map_err(|_| self.gone())?;
+        // A panic there is a panic here.
+        let found = started.unwrap_or_else(|panic| resume_unwind(panic));
+        let _pass = self.watch.begin(doing);
         found.and_then(|found| self.model.arrays(&found)).map_err(failed)
     }
 
@@ -82,10 +94,12 @@ impl Model for Owner {
 }
 
 /// Starts one batch after the other, until nobody can hand over any more.
-fn work(model: &TorchModel, coming: &Receiver<Batch>) {
-    for batch in coming {
-        let found = model.score(&batch.inputs);
+fn work(model: &TorchModel, watch: &Watch, coming: &Receiver<Batch>) {
+    for Batch { inputs, doing, results } in coming {
+        let pass = watch.begin(doing);
+        let started = catch_unwind(AssertUnwindSafe(|| model.score(&inputs)));
+        drop(pass);
         // Whoever handed it over may have panicked meanwhile.
-        let _ = batch.results.send(found);
+        let _ = results.send(started);
     }
 }

@@ -68,7 +68,7 @@ fn chunk(rows: u16) -> FeatureBatch {
 
 fn run(model: &Small, tuner: &Tuner, parallelism: Parallelism, rows: u16) -> Result<Vec<f32>, ModelError> {
     let preprocessor = preprocessor();
-    let prepared = preprocessor.prepare(&chunk(rows), parallelism).unwrap();
+    let prepared = preprocessor.prepare(&chunk(rows), parallelism, &SystemClock).unwrap();
     let evidence = Evidence::default();
     let pass = Pass {
         model,
