@@ -4,7 +4,9 @@
 //! file into them. So what one chunk has left is given to the next one, as it is.
 
 use std::io::Error as IoError;
+use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use memmap2::MmapMut;
@@ -71,7 +73,16 @@ impl Drop for Region {
     fn drop(&mut self) {
         let mut spare = self.back_to.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.extend(self.memory.take());
+        if spare.len() > most_spare() {
+            spare.sort_by_key(|memory| memory.len());
+            spare.remove(0);
+        }
     }
+}
+
+/// Regions that are worth keeping: while threads score, about every second of them has left a region that the next chunk has not taken yet.
+fn most_spare() -> usize {
+    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
 /// The smallest spare region of so many bytes, unless most of it would lie idle. Where there is none, as many bytes are given back to the system as
