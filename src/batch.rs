@@ -35,7 +35,7 @@ impl fmt::Display for ChunkId {
 pub enum Parallelism {
     /// Chunks: the thread that runs one does all of it, since every other thread has a chunk of its own.
     Chunks,
-    /// Rows: whoever is idle takes some of the chunk's, since there are fewer chunks left than threads. Otherwise a thread that waits for rows
+    /// Rows: whoever is idle takes some of the chunk's, since there are fewer chunks than threads. Otherwise a thread that waits for rows
     /// in another's hands would take up a whole chunk in between, and hold its own back for as long.
     Rows,
 }

@@ -55,8 +55,6 @@ use crate::validate::Job;
 use ahead::{Ahead, Known};
 use claim::{Intent, Start};
 use line::Line;
-use loading::Loading;
-use ready::planned;
 
 /// How often it is looked whether the model has come back.
 const LOOK: Duration = Duration::from_millis(5);
@@ -147,7 +145,7 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     let desk = Arc::new(desk);
     let ahead = Ahead::ask(&desk, options, around);
-    let ready = match looked_at(job, &desk, &ahead, around) {
+    let ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
         Ok(ready) => ready,
         Err(error) => {
             ahead.leave(around);
@@ -158,20 +156,6 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let outcome = begun(job, options, ready, &desk, &mut known, tally, around);
     known.leave(around);
     outcome
-}
-
-/// A job's model and plan. A date that is to be scored needs the model, which takes as long to be made ready as all that comes before it: that begins
-/// here.
-fn looked_at(job: &Job, desk: &Desk, ahead: &Ahead, around: &Surroundings<'_>) -> Result<Ready, Error> {
-    let artifact = artifact(job, around)?;
-    // A device that cannot be had is told when it is needed.
-    let loading = ahead
-        .will_score()
-        .then(|| Loading::begin(&artifact, around).ok())
-        .flatten();
-    let ready = planned(job, artifact, around)?;
-    desk.check_disk(job, around)?;
-    Ok(Ready { loading, ..ready })
 }
 
 /// From a plan and what was asked beside it.

@@ -19,7 +19,7 @@ pub use forward::{Forwarded, Pass, forward};
 pub use isolate::Evidence;
 pub use tuner::{Measure, Measured, Tuner};
 
-use crate::batch::{BadRow, ChunkId, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes};
+use crate::batch::{BadRow, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::Error;
@@ -139,7 +139,7 @@ impl Scorer {
         let mut screened = screened.map_err(ScoreError::Screen)?;
         self.refuse(&whole, &screened.bad)?;
         stages.add(Stage::Preprocess, preparing.stop());
-        let parallelism = self.parallelism(chunk);
+        let parallelism = self.parallelism();
         let prepared = self.prepare(&whole, &mut screened, parallelism)?;
         stages.add(Stage::Preprocess, prepared.took());
 
@@ -199,11 +199,10 @@ impl Scorer {
         }
     }
 
-    /// The last chunks are shared, so that no thread is idle while another has a whole one left. Where each thread has one, it is only shared when
-    /// nothing is to be measured on it.
-    fn parallelism(&self, chunk: ChunkId) -> Parallelism {
-        let left = self.plan.chunks.len().saturating_sub(chunk.0);
-        if left < self.threads || left == self.threads && self.tuner.is_settled() {
+    /// Fewer chunks than threads are shared by all of them. What a row is batched with must not depend on how far a run has come: sums in another
+    /// order differ in their last digits.
+    fn parallelism(&self) -> Parallelism {
+        if self.plan.chunks.len() < self.threads {
             Parallelism::Rows
         } else {
             Parallelism::Chunks

@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
     /// Takes a place in the log, keeps the plan, and makes the model ready. `None` when what it would make is published by now.
     pub(super) fn begin(
         job: &'a Job,
-        mut ready: Ready,
+        ready: Ready,
         desk: &'a Desk,
         intent: &Intent,
         start: Start,
@@ -68,10 +68,7 @@ impl<'a> Line<'a> {
         let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
             return Ok(None);
         };
-        let loading = match ready.loading.take() {
-            Some(loading) => loading,
-            None => Loading::begin(&ready.artifact, around)?,
-        };
+        let loading = Loading::begin(&ready.artifact, around)?;
         let device = loading.device();
         let Loaded { model, watch } = loading.wait(around)?;
         let generation = wanted.generation();

@@ -3,7 +3,6 @@
 use tracing::warn;
 
 use super::Surroundings;
-use super::loading::Loading;
 use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
@@ -37,17 +36,11 @@ pub struct Ready {
     pub base_id: String,
     /// What is published already, where only rejected rows are scored.
     pub rescore: Option<Rescore>,
-    /// The model, if it is being made ready by now.
-    pub(super) loading: Option<Loading>,
 }
 
 /// Reads the model version and the input's footers, and compares them.
 pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
-    planned(job, artifact(job, around)?, around)
-}
-
-/// Reads the input's footers, and compares them with a model version.
-pub(super) fn planned(job: &Job, artifact: ModelArtifact, around: &Surroundings<'_>) -> Result<Ready, Error> {
+    let artifact = artifact(job, around)?;
     let preprocessor = Preprocessor::new(&artifact)?;
     let input = Place::open(&job.input, &around.settings.storage)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
@@ -61,7 +54,6 @@ pub(super) fn planned(job: &Job, artifact: ModelArtifact, around: &Surroundings<
         preprocessor,
         plan,
         rescore: None,
-        loading: None,
     })
 }
 

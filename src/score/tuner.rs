@@ -158,11 +158,6 @@ impl Tuner {
         }
     }
 
-    /// Whether nothing is to be measured any more.
-    pub fn is_settled(&self) -> bool {
-        matches!(&*self.state(), State::Chosen(..))
-    }
-
     /// What the sizes took; empty where nothing was measured.
     pub fn measured(&self) -> Vec<Measured> {
         match &*self.state() {
