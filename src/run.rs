@@ -24,7 +24,7 @@ mod tuning;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -103,11 +103,8 @@ impl Surroundings<'_> {
         watch: &Watch,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        self.attend_to(watch, beside(work)?)
-    }
-
-    /// Waits for what the model has begun.
-    fn attend_to<T>(&self, watch: &Watch, thread: JoinHandle<T>) -> Result<T, Error> {
+        let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
+        let thread = thread.map_err(|source| RunError::Thread { source })?;
         while !thread.is_finished() {
             watch.look()?;
             self.shutdown.go_on()?;
@@ -116,12 +113,6 @@ impl Surroundings<'_> {
         // A panic there is a panic here.
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
-}
-
-/// Lets the model begin something on a thread of its own.
-fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RunError> {
-    let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
-    thread.map_err(|source| RunError::Thread { source })
 }
 
 /// What the command line says beside the job.

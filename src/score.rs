@@ -50,8 +50,9 @@ pub struct Scorer {
     pub encoder: PartEncoder,
     /// How many rows make a batch.
     pub tuner: Tuner,
-    /// Threads that score.
-    pub threads: usize,
+    /// What runs side by side. The same for all chunks: what a row is batched with must not depend on how far a run has come, since sums in
+    /// another order differ in their last digits.
+    pub parallelism: Parallelism,
     /// Rows whose key stands in an earlier row, by chunk.
     pub duplicates: RowsByChunk,
     /// What is published already, where only rejected rows are scored.
@@ -139,11 +140,10 @@ impl Scorer {
         let mut screened = screened.map_err(ScoreError::Screen)?;
         self.refuse(&whole, &screened.bad)?;
         stages.add(Stage::Preprocess, preparing.stop());
-        let parallelism = self.parallelism();
-        let prepared = self.prepare(&whole, &mut screened, parallelism)?;
+        let prepared = self.prepare(&whole, &mut screened)?;
         stages.add(Stage::Preprocess, prepared.took());
 
-        let forwarded = forward(&prepared, self.pass(parallelism))?;
+        let forwarded = forward(&prepared, self.pass())?;
         stages.merge(&forwarded.times);
 
         let encoding = Stopwatch::start(clock);
@@ -190,32 +190,23 @@ impl Scorer {
         let whole = self.preprocessor.derive(batch)?;
         let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
         let screened = screened.map_err(ScoreError::Screen)?;
-        match self
+        // This thread is none of the line's, whose pool the documents of a chunk would be cut in.
+        let prepared = self
             .preprocessor
-            .prepare(&screened.batch, Parallelism::Chunks, self.clock.as_ref())
-        {
-            Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass(Parallelism::Chunks))?),
+            .prepare(&screened.batch, Parallelism::Chunks, self.clock.as_ref());
+        match prepared {
+            Ok(prepared) => Ok(forward::takes_any(&prepared, self.pass())?),
             Err(_) => Ok(false),
         }
     }
 
-    /// Fewer chunks than threads are shared by all of them. What a row is batched with must not depend on how far a run has come: sums in another
-    /// order differ in their last digits.
-    fn parallelism(&self) -> Parallelism {
-        if self.plan.chunks.len() < self.threads {
-            Parallelism::Rows
-        } else {
-            Parallelism::Chunks
-        }
-    }
-
     /// How the model is run.
-    fn pass(&self, parallelism: Parallelism) -> Pass<'_> {
+    fn pass(&self) -> Pass<'_> {
         Pass {
             model: self.model.as_ref(),
             preprocessor: &self.preprocessor,
             tuner: &self.tuner,
-            parallelism,
+            parallelism: self.parallelism,
             evidence: &self.evidence,
             tolerated: match self.job.rows.on.model_error {
                 Action::Reject => self.job.rows.max_bad_rows,
@@ -271,13 +262,8 @@ impl Scorer {
     }
 
     /// Prepares the features; rows with a value that no cast brings into its tensor are bad, too.
-    fn prepare(
-        &self,
-        whole: &FeatureBatch,
-        screened: &mut Screened,
-        parallelism: Parallelism,
-    ) -> Result<Prepared, Error> {
-        let clock = self.clock.as_ref();
+    fn prepare(&self, whole: &FeatureBatch, screened: &mut Screened) -> Result<Prepared, Error> {
+        let (parallelism, clock) = (self.parallelism, self.clock.as_ref());
         let failure = match self.preprocessor.prepare(&screened.batch, parallelism, clock) {
             Ok(prepared) => return Ok(prepared),
             Err(failure) => failure,

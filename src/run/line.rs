@@ -7,12 +7,12 @@ use tracing::info;
 
 use super::claim::{self, Claim, Intent, Start};
 use super::elsewhere;
-use super::loading::{Loaded, Loading};
-use super::ready::{limits, max_decoded};
+use super::loading::{Loaded, load};
+use super::ready::{device, limits, max_decoded};
 use super::record::plan_record;
 use super::tuning::tuner;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
-use crate::batch::{ChunkId, Part, RowsByChunk, Stage};
+use crate::batch::{ChunkId, Parallelism, Part, RowsByChunk, Stage};
 use crate::checkpoint::Checkpoint;
 use crate::clock::{Elapsed, Stopwatch};
 use crate::duplicates;
@@ -68,9 +68,8 @@ impl<'a> Line<'a> {
         let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
             return Ok(None);
         };
-        let loading = Loading::begin(&ready.artifact, around)?;
-        let device = loading.device();
-        let Loaded { model, watch } = loading.wait(around)?;
+        let device = device(around.settings)?;
+        let Loaded { model, watch } = load(&ready.artifact, device, around)?;
         let generation = wanted.generation();
         let opened = around.wait(claim::take_place(desk, wanted))?;
         let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);
@@ -90,6 +89,7 @@ impl<'a> Line<'a> {
         let limits = limits(around);
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
         let tuner = tuner(around.settings, device, contract, &ready.plan);
+        let chunks = ready.plan.chunks.len();
         let checkpoint = around.wait(claim.checkpoint())?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());
         let evidence = Evidence::default();
@@ -111,7 +111,11 @@ impl<'a> Line<'a> {
                 encoder: PartEncoder::new(&schema)?,
                 schema,
                 tuner,
-                threads: limits.threads,
+                parallelism: if chunks < limits.threads {
+                    Parallelism::Rows
+                } else {
+                    Parallelism::Chunks
+                },
                 duplicates,
                 rescore: ready.rescore,
                 evidence,
