@@ -204,10 +204,10 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
     }
     // Rubbish can wait, so nobody who works is waited for.
     desk.terms.patience = if silent { desk.terms.ttl * 2 } else { Duration::ZERO };
-    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, None, around.runtime))?;
-    let hold = match taken {
+    let hold = match around.take(&desk, None)? {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Ok(busy(&who)),
+        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     let swept = around.wait(clear(&desk, age, false));
     around.runtime.block_on(hold.release());

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::records::DateFolder;
+use crate::shutdown::Shutdown;
 use crate::storage::{Place, StorageError};
 
 pub use lease::{Lease, LeaseRecord, LeaseState, Vacancy};
@@ -78,6 +79,8 @@ pub enum Taken {
     Held(Hold),
     /// Somebody else has it; who, in words.
     Busy(String),
+    /// The process was asked to stop before it had it.
+    Stopped,
 }
 
 impl Hold {
@@ -89,19 +92,23 @@ impl Hold {
         Ok(lease::vacancy(&date.lease()).await?)
     }
 
-    /// Takes the right, waiting for another holder as long as the terms say. `vacancy` is what a look ahead has found.
+    /// Takes the right, waiting for another holder as long as the terms say. `vacancy` is what a look ahead has found. A request to stop ends the
+    /// waiting at once; a lease that is being written then is brought to its end, because one that nobody knows of would keep others out.
     pub async fn take(
         date: &DateFolder,
         holder: &Holder,
         terms: Terms,
         vacancy: Option<Vacancy>,
         runtime: &Handle,
+        shutdown: &Shutdown,
     ) -> Result<Taken, HoldError> {
         if date.place().local().is_some() {
-            return lock::take(&lock::of_date(date), holder, terms.patience).await;
+            let lock = lock::of_date(date);
+            let taking = lock::take(&lock, holder, terms.patience);
+            return shutdown.unless(taking).await.unwrap_or(Ok(Taken::Stopped));
         }
         if terms.lease {
-            return lease::take(date, holder, terms, vacancy, runtime).await;
+            return lease::take(date, holder, terms, vacancy, runtime, shutdown).await;
         }
         Ok(Taken::Held(Self::Free))
     }

@@ -97,6 +97,20 @@ impl Surroundings<'_> {
 }
 
 impl Surroundings<'_> {
+    /// Asks for the right to work at a desk. When the process is asked to stop, what is being written for it has the time to finish that chunks
+    /// have.
+    pub fn take(&self, desk: &Desk, vacancy: Option<Vacancy>) -> Result<Taken, Error> {
+        let taking = Hold::take(
+            &desk.date,
+            &desk.holder,
+            desk.terms,
+            vacancy,
+            self.runtime,
+            self.shutdown,
+        );
+        self.wait_through(self.stop().after(taking))
+    }
+
     /// Lets the model do something on a thread of its own, since it may never come back. Then that thread is left behind: the process ends.
     pub fn attend<T: Send + 'static>(
         &self,
@@ -253,20 +267,14 @@ fn holding(
     around: &Surroundings<'_>,
     work: impl FnOnce(Arc<Hold>) -> Result<Outcome, Error>,
 ) -> Result<Outcome, Error> {
-    let taken = around.wait(Hold::take(
-        &desk.date,
-        &desk.holder,
-        desk.terms,
-        vacancy,
-        around.runtime,
-    ))?;
-    let hold = match taken {
+    let hold = match around.take(desk, vacancy)? {
         Taken::Held(hold) => Arc::new(hold),
         Taken::Busy(who) if around.settings.lease.on_busy == OnBusy::Skip => {
             info!(who, "another process works on this job and date; skipping");
             return Ok(done(desk.notice(Verdict::Skipped), around));
         }
         Taken::Busy(who) => return Err(RunError::Busy { who }.into()),
+        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     desk.spool.clear();
     let outcome = work(Arc::clone(&hold));

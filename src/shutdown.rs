@@ -160,6 +160,15 @@ impl Shutdown {
         }
     }
 
+    /// Waits for something; `None` where the request comes first.
+    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            _ = self.wait() => None,
+        }
+    }
+
     fn signal(&self) -> Option<Signal> {
         match self.state.signal.load(Ordering::Acquire) {
             0 => None,

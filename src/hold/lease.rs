@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{Hold, HoldError, Holder, Seat, Taken, Terms};
 use crate::records::{DateFolder, FORM, decode, encode};
+use crate::shutdown::Shutdown;
 use crate::storage::{Created, Place, Replaced, StorageError, Version};
 
 /// A lease is renewed this often within its time.
@@ -110,10 +111,12 @@ pub(super) async fn take(
     terms: Terms,
     vacancy: Option<Vacancy>,
     runtime: &Handle,
+    shutdown: &Shutdown,
 ) -> Result<Taken, HoldError> {
-    let shared = match acquire(date.lease(), holder, terms, vacancy).await? {
+    let shared = match acquire(date.lease(), holder, terms, vacancy, shutdown).await? {
         Acquired::Ours(shared) => shared,
         Acquired::Busy(who) => return Ok(Taken::Busy(who)),
+        Acquired::Stopped => return Ok(Taken::Stopped),
     };
     let beating = runtime.spawn(beat(Arc::clone(&shared)));
     Ok(Taken::Held(Hold::Lease(Lease {
@@ -138,9 +141,16 @@ pub(super) async fn look(place: &Place) -> Result<Option<Seat>, StorageError> {
 enum Acquired {
     Ours(Arc<Shared>),
     Busy(String),
+    Stopped,
 }
 
-async fn acquire(place: Place, holder: &Holder, terms: Terms, vacancy: Option<Vacancy>) -> Result<Acquired, HoldError> {
+async fn acquire(
+    place: Place,
+    holder: &Holder,
+    terms: Terms,
+    vacancy: Option<Vacancy>,
+    shutdown: &Shutdown,
+) -> Result<Acquired, HoldError> {
     let clock = Arc::clone(place.clock());
     let until = clock.monotonic() + terms.patience;
     let mut watched: Option<(Version, Duration)> = None;
@@ -154,7 +164,10 @@ async fn acquire(place: Place, holder: &Holder, terms: Terms, vacancy: Option<Va
     }
     loop {
         let now = clock.monotonic();
-        let (epoch, over) = match place.read_record().await? {
+        let Some(found) = shutdown.unless(place.read_record()).await else {
+            return Ok(Acquired::Stopped);
+        };
+        let (epoch, over) = match found? {
             None => (1, None),
             Some((bytes, version)) => {
                 let record: Option<LeaseRecord> = decode(&bytes);
@@ -179,8 +192,10 @@ async fn acquire(place: Place, holder: &Holder, terms: Terms, vacancy: Option<Va
                         if alive && now >= until {
                             return Ok(Acquired::Busy(whoever(record.as_ref())));
                         }
-                        clock.sleep(time / LOOKS).await;
-                        continue;
+                        match shutdown.unless(clock.sleep(time / LOOKS)).await {
+                            Some(()) => continue,
+                            None => return Ok(Acquired::Stopped),
+                        }
                     }
                     info!(lease = %place.location(), "its holder gave no sign of life; taking it over");
                 }
@@ -376,4 +391,79 @@ fn whoever(record: Option<&LeaseRecord>) -> String {
         || "another process".to_owned(),
         |record| format!("process {} on {}", record.pid, record.host),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::shutdown::Signal;
+    use crate::validate::Location;
+
+    /// Longer than a poll, so that a write is under way when it is looked for the request.
+    const WRITE: Duration = Duration::from_millis(20);
+
+    fn date() -> DateFolder {
+        let slow = ThrottleConfig {
+            wait_put_per_call: WRITE,
+            ..ThrottleConfig::default()
+        };
+        let bucket = Location::S3 {
+            bucket: "lake".to_owned(),
+            prefix: "state".to_owned(),
+        };
+        let state = Place::made(
+            ThrottledStore::new(InMemory::new(), slow),
+            Arc::new(SystemClock),
+            bucket,
+        );
+        DateFolder::new(&state, "fraud", NaiveDate::MIN)
+    }
+
+    fn holder(id: &str) -> Holder {
+        Holder {
+            id: id.to_owned(),
+            run_key: id.to_owned(),
+            host: "here".to_owned(),
+            pid: 1,
+        }
+    }
+
+    const TERMS: Terms = Terms {
+        ttl: Duration::from_mins(1),
+        patience: Duration::from_mins(1),
+        lease: true,
+    };
+
+    fn asked() -> Shutdown {
+        let shutdown = Shutdown::never();
+        shutdown.request(Signal::Terminate);
+        shutdown
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_being_written_when_the_process_is_asked_to_stop_is_known_and_given_back() {
+        let (date, runtime) = (date(), Handle::current());
+        let vacancy = vacancy(&date.lease()).await.unwrap();
+        let taken = take(&date, &holder("a"), TERMS, vacancy, &runtime, &asked()).await;
+        let Ok(Taken::Held(hold)) = taken else {
+            panic!("{taken:?}");
+        };
+        assert!(look(&date.lease()).await.unwrap().is_some());
+        hold.release().await;
+        assert_eq!(look(&date.lease()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_to_stop_ends_the_wait_for_another_holder() {
+        let (date, runtime) = (date(), Handle::current());
+        let first = take(&date, &holder("a"), TERMS, None, &runtime, &Shutdown::never()).await;
+        assert!(matches!(first, Ok(Taken::Held(_))), "{first:?}");
+        let second = take(&date, &holder("b"), TERMS, None, &runtime, &asked()).await;
+        assert!(matches!(second, Ok(Taken::Stopped)), "{second:?}");
+    }
 }

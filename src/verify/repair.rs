@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::{Severity, Subject, Verified, compare, verify};
 use crate::error::Error;
-use crate::hold::{Hold, Taken};
+use crate::hold::Taken;
 use crate::nonce::nonce;
 use crate::publish::{self, PublishError, Stamp};
 use crate::records::{Commit, PlanRecord, PublishedRecord};
@@ -22,10 +22,10 @@ pub fn repair(job: &Job, desk: &mut Desk, around: &Surroundings<'_>) -> Result<V
     desk.check_store(job, around)?;
     // A repair is an intention of its own, whatever key the environment gives to runs.
     desk.holder.run_key.clone_from(&desk.holder.id);
-    let taken = around.wait(Hold::take(&desk.date, &desk.holder, desk.terms, None, around.runtime))?;
-    let hold = match taken {
+    let hold = match around.take(desk, None)? {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Err(RunError::Busy { who }.into()),
+        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     let repaired = bring_back(job, desk, around);
     around.runtime.block_on(hold.release());

@@ -50,7 +50,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // Doors to the world.
     ("storage", "settings validate"),
     ("records", "schedule spec storage validate"),
-    ("hold", "records storage"),
+    ("hold", "records shutdown storage"),
     ("contract", ""),
     ("registry", "contract storage"),
     // The line. A plan asks the preprocessor which columns the contract needs.

@@ -296,9 +296,11 @@ async fn published(desk: &Desk) -> Result<Ending, Error> {
 
 /// The right to work at the date.
 async fn hold(desk: &Desk, vacancy: Option<Vacancy>, runtime: &Handle) -> Result<Arc<Hold>, Error> {
-    match Hold::take(&desk.date, &desk.holder, desk.terms, vacancy, runtime).await? {
+    let shutdown = Shutdown::never();
+    match Hold::take(&desk.date, &desk.holder, desk.terms, vacancy, runtime, &shutdown).await? {
         Taken::Held(hold) => Ok(Arc::new(hold)),
         Taken::Busy(who) => Err(RunError::Busy { who }.into()),
+        Taken::Stopped => Err(shutdown.stopped().into()),
     }
 }
 
