@@ -8,6 +8,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::join;
+use futures::{StreamExt, TryStreamExt, stream};
 
 pub use archive::Kind;
 
@@ -19,6 +21,9 @@ use crate::storage::{Place, StorageError};
 
 /// Folder of the aliases beside a model's versions.
 const ALIASES: &str = "aliases";
+
+/// Files of a registry that are asked for at a time.
+const CONCURRENT: usize = 16;
 
 /// A folder or prefix of models: `<name>/<version>/model.pt` and `metadata.json`, `<name>/aliases/<alias>`.
 #[derive(Debug, Clone)]
@@ -75,12 +80,13 @@ impl Registry {
 
     /// The version that `wanted` stands for: itself, an alias, or `latest`.
     pub async fn resolve(&self, name: &str, wanted: &str) -> Result<String, RegistryError> {
+        // Most jobs name a version, which needs no look at the others.
+        if self.is_version(name, wanted).await? {
+            return Ok(wanted.to_owned());
+        }
         let versions = self.versions(name).await?;
         if versions.is_empty() {
             return Err(self.no_such_model(name).await);
-        }
-        if versions.iter().any(|version| version == wanted) {
-            return Ok(wanted.to_owned());
         }
         let aliases = self.aliases(name).await?;
         let resolved = match aliases.get(wanted) {
@@ -107,7 +113,8 @@ impl Registry {
     /// Reads a resolved version and checks its digest.
     pub async fn load(&self, name: &str, version: &str) -> Result<ModelArtifact, RegistryError> {
         let place = self.place.join(&format!("{name}/{version}"));
-        let metadata = required(&place, "metadata.json").await?;
+        let (metadata, model) = join(required(&place, "metadata.json"), required(&place, "model.pt")).await;
+        let metadata = metadata?;
         let origin = place.join("metadata.json").location().to_string();
         let contract = Contract::from_json(&metadata, &origin)?;
         if contract.name != name || contract.version != version {
@@ -117,7 +124,7 @@ impl Registry {
                 folder: format!("{name} {version}"),
             });
         }
-        let model = required(&place, "model.pt").await?;
+        let model = model?;
         let file = || place.join("model.pt").location().to_string();
         let kind = Kind::of(&model);
         let found = sha256(&model);
@@ -132,11 +139,10 @@ impl Registry {
         if kind != Kind::TorchScript {
             return Err(RegistryError::NotTorchScript { file: file(), kind });
         }
-        let mut files = BTreeMap::new();
-        for file in contract.features.iter().filter_map(side_file) {
-            let bytes = required(&place, file).await?;
-            files.insert(file.to_owned(), bytes);
-        }
+        let files = contract.features.iter().filter_map(side_file);
+        let files = stream::iter(files.map(async |file| Ok((file.to_owned(), required(&place, file).await?))));
+        let files: Result<_, RegistryError> = files.buffered(CONCURRENT).try_collect().await;
+        let files = files?;
         Ok(ModelArtifact {
             metadata_sha256: sha256(&metadata),
             contract,
@@ -148,15 +154,20 @@ impl Registry {
 
     /// Folders that hold a `metadata.json`, oldest version first.
     async fn versions(&self, name: &str) -> Result<Vec<String>, RegistryError> {
-        let model = self.place.join(name);
-        let mut versions = Vec::new();
-        for folder in model.folders().await? {
-            if folder != ALIASES && model.join(&folder).join("metadata.json").head().await?.is_some() {
-                versions.push(folder);
-            }
-        }
+        let folders = self.place.join(name).folders().await?.into_iter();
+        let looked = folders.map(async |folder| {
+            let is_version = self.is_version(name, &folder).await?;
+            Ok(is_version.then_some(folder))
+        });
+        let looked: Result<Vec<_>, RegistryError> = stream::iter(looked).buffered(CONCURRENT).try_collect().await;
+        let mut versions: Vec<String> = looked?.into_iter().flatten().collect();
         versions.sort_by(|a, b| by_number(a, b));
         Ok(versions)
+    }
+
+    async fn is_version(&self, name: &str, folder: &str) -> Result<bool, RegistryError> {
+        let metadata = self.place.join(&format!("{name}/{folder}/metadata.json"));
+        Ok(folder != ALIASES && metadata.head().await?.is_some())
     }
 
     async fn aliases(&self, name: &str) -> Result<BTreeMap<String, String>, RegistryError> {
