@@ -37,7 +37,7 @@ pub use column_type::same_values;
 pub use columns::Columns;
 pub use damage::Damage;
 pub use fingerprint::{fingerprint, generation, of_rejected};
-pub use footers::{CorruptFile, read_footer};
+pub use footers::{CorruptFile, Footers, read_footer};
 pub use names::OwnNames;
 pub use schema::{Mismatch, Rule};
 
@@ -96,15 +96,17 @@ impl Plan {
         self.files.iter().all(|file| file.place.local().is_some())
     }
 
-    /// Consults the input.
+    /// Makes a plan of what the input's footers say.
     pub async fn make(
         job: &Job,
-        input: &Place,
+        footers: Footers,
         preprocessor: &Preprocessor,
         chunk_rows: usize,
     ) -> Result<Self, PlanError> {
-        let listed = listing::list(job, input).await?;
-        let (mut footers, mut corrupt) = footers::read(listed).await?;
+        let Footers {
+            sound: mut footers,
+            mut corrupt,
+        } = footers;
         if job.case_insensitive {
             names::adopt(&names::wanted(job, preprocessor), &mut footers);
         }
@@ -145,7 +147,10 @@ impl Plan {
 
     /// The plan of reading some files whole, in pieces of some numbers of rows.
     pub async fn of_files(places: Vec<Place>, pieces: &[usize]) -> Result<Self, PlanError> {
-        let (footers, mut corrupt) = footers::read(listing::of_places(places).await?).await?;
+        let Footers {
+            sound: footers,
+            mut corrupt,
+        } = Footers::read(listing::of_places(places).await?).await?;
         if let Some(CorruptFile { name, damage }) = corrupt.pop() {
             return Err(PlanError::damaged(name, damage, corrupt.len()));
         }

@@ -24,7 +24,7 @@ mod tuning;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -55,6 +55,8 @@ use crate::validate::Job;
 use ahead::{Ahead, Known};
 use claim::{Intent, Start};
 use line::Line;
+use loading::Loading;
+use ready::looked_at;
 
 /// How often it is looked whether the model has come back.
 const LOOK: Duration = Duration::from_millis(5);
@@ -117,8 +119,11 @@ impl Surroundings<'_> {
         watch: &Watch,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
-        let thread = thread.map_err(|source| RunError::Thread { source })?;
+        self.attend_to(watch, beside(work)?)
+    }
+
+    /// Waits for what the model has begun.
+    fn attend_to<T>(&self, watch: &Watch, thread: JoinHandle<T>) -> Result<T, Error> {
         while !thread.is_finished() {
             watch.look()?;
             self.shutdown.go_on()?;
@@ -127,6 +132,12 @@ impl Surroundings<'_> {
         // A panic there is a panic here.
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
+}
+
+/// Lets the model begin something on a thread of its own.
+fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RunError> {
+    let thread = thread::Builder::new().name("model".to_owned()).spawn(work);
+    thread.map_err(|source| RunError::Thread { source })
 }
 
 /// What the command line says beside the job.
@@ -150,7 +161,14 @@ pub fn run(job: &Job, options: &Options, around: &Surroundings<'_>) -> Result<Ou
     let desk = Desk::open(job, options, around.settings, around.machine, &around.clock, &run_id)?;
     let desk = Arc::new(desk);
     let ahead = Ahead::ask(&desk, options, around);
-    let ready = match ready(job, around).and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
+    // A date that is to be scored needs the model, which takes as long to be made ready as all that comes before it. A device that cannot be had
+    // is told when it is needed.
+    let begin = |artifact: &_| {
+        let begun = ahead.will_score().then(|| Loading::begin(artifact, around).ok());
+        begun.flatten()
+    };
+    let ready = looked_at(job, around, begin);
+    let ready = match ready.and_then(|ready| desk.check_disk(job, around).map(|()| ready)) {
         Ok(ready) => ready,
         Err(error) => {
             ahead.leave(around);

@@ -14,10 +14,11 @@ use percent_encoding::percent_decode_str;
 
 use super::claims::{self, SMALLEST_FILE, TAIL_BYTES, footer_length};
 use super::damage::{Damage, reading};
-use super::listing::Listed;
+use super::listing::{self, Listed};
 use super::names::OwnNames;
 use super::{Columns, InputFile, PlanError, column_type};
-use crate::storage::StorageError;
+use crate::storage::{Place, StorageError};
+use crate::validate::Job;
 
 /// Footers read at a time.
 const CONCURRENT: usize = 32;
@@ -45,18 +46,30 @@ pub struct CorruptFile {
     pub damage: Damage,
 }
 
-/// Reads every footer, in the order of the files. Those that are damaged come apart.
-pub(super) async fn read(files: Vec<Listed>) -> Result<(Vec<Footer>, Vec<CorruptFile>), PlanError> {
-    let footers = stream::iter(files.into_iter().map(footer)).buffered(CONCURRENT);
-    let read: Vec<_> = footers.try_collect().await?;
-    let (mut sound, mut corrupt) = (Vec::with_capacity(read.len()), Vec::new());
-    for footer in read {
-        match footer {
-            Ok(footer) => sound.push(footer),
-            Err(file) => corrupt.push(file),
-        }
+/// Every footer, in the order of the files; those that are damaged come apart.
+pub struct Footers {
+    pub(super) sound: Vec<Footer>,
+    pub(super) corrupt: Vec<CorruptFile>,
+}
+
+impl Footers {
+    /// Lists the input of a job and reads the footers. The model is not asked, so that both can be read side by side.
+    pub async fn of_input(job: &Job, input: &Place) -> Result<Self, PlanError> {
+        Self::read(listing::list(job, input).await?).await
     }
-    Ok((sound, corrupt))
+
+    pub(super) async fn read(files: Vec<Listed>) -> Result<Self, PlanError> {
+        let footers = stream::iter(files.into_iter().map(footer)).buffered(CONCURRENT);
+        let read: Vec<_> = footers.try_collect().await?;
+        let (mut sound, mut corrupt) = (Vec::with_capacity(read.len()), Vec::new());
+        for footer in read {
+            match footer {
+                Ok(footer) => sound.push(footer),
+                Err(file) => corrupt.push(file),
+            }
+        }
+        Ok(Self { sound, corrupt })
+    }
 }
 
 async fn footer(file: Listed) -> Result<Result<Footer, CorruptFile>, StorageError> {

@@ -4,6 +4,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join;
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::storage::StorageError;
 /// Questions that are on their way.
 pub(super) struct Ahead {
     asking: JoinHandle<Result<Known, Error>>,
+    /// Whether it is known by now that all rows are to be scored.
+    will_score: Arc<AtomicBool>,
 }
 
 /// What they were answered.
@@ -40,13 +43,22 @@ impl Ahead {
         // A run about rejected rows has something to do only where something is published.
         let may_try = !options.only_rejected;
         let (desk, runtime) = (Arc::clone(desk), around.runtime.clone());
+        let will_score = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&will_score);
         let asking = around.runtime.spawn(async move {
             let told = join(desk.belongs(), desk.standing());
             let vacancy = Hold::vacancy(&desk.date, desk.terms);
             let ((is_claimed, standing), vacancy) = join(told, vacancy).await;
             let is_claimed = is_claimed?;
             let shown = standing?.shown;
-            let store = if may_try && shown == Shown::Nothing {
+            let is_new = may_try && shown == Shown::Nothing;
+            // Whoever waits for another process would hold a model meanwhile, and find nothing to do afterwards.
+            let is_free = match &vacancy {
+                Ok(Some(_)) => true,
+                _ => Hold::look(&desk.date).await.is_ok_and(|seat| seat.is_none()),
+            };
+            tells.store(is_new && is_free, Ordering::Relaxed);
+            let store = if is_new {
                 Some(desk.try_store(unsafe_single_writer, &runtime).await?)
             } else {
                 None
@@ -59,7 +71,12 @@ impl Ahead {
                 vacancy: vacancy.unwrap_or(None),
             })
         });
-        Self { asking }
+        Self { asking, will_score }
+    }
+
+    /// Whether it is known by now that all rows are to be scored: nothing is published, and nobody else is at work.
+    pub(super) fn will_score(&self) -> bool {
+        self.will_score.load(Ordering::Relaxed)
     }
 
     /// The answers.

@@ -7,8 +7,8 @@ use tracing::info;
 
 use super::claim::{self, Claim, Intent, Start};
 use super::elsewhere;
-use super::loading::{Loaded, load};
-use super::ready::{device, limits, max_decoded};
+use super::loading::{Loaded, Loading};
+use super::ready::{limits, max_decoded};
 use super::record::plan_record;
 use super::tuning::tuner;
 use super::{Desk, Outcome, Ready, Shard, Surroundings};
@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
     /// Takes a place in the log, keeps the plan, and makes the model ready. `None` when what it would make is published by now.
     pub(super) fn begin(
         job: &'a Job,
-        ready: Ready,
+        mut ready: Ready,
         desk: &'a Desk,
         intent: &Intent,
         start: Start,
@@ -68,8 +68,12 @@ impl<'a> Line<'a> {
         let Some(wanted) = around.wait(claim::wanted(desk, intent, files, start))? else {
             return Ok(None);
         };
-        let device = device(around.settings)?;
-        let Loaded { model, watch } = load(&ready.artifact, device, around)?;
+        let loading = match ready.loading.take() {
+            Some(loading) => loading,
+            None => Loading::begin(&ready.artifact, around)?,
+        };
+        let device = loading.device();
+        let Loaded { model, watch } = loading.wait(around)?;
         let generation = wanted.generation();
         let opened = around.wait(claim::take_place(desk, wanted))?;
         let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);

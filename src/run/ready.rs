@@ -1,15 +1,17 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
+use futures::future::join;
 use tracing::warn;
 
 use super::Surroundings;
+use super::loading::Loading;
 use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
 use crate::pipeline::Limits;
-use crate::plan::{CHUNK_ROWS, Plan, TEXT_CHUNK_ROWS, fingerprint};
+use crate::plan::{CHUNK_ROWS, Footers, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
-use crate::registry::{ModelArtifact, Registry};
+use crate::registry::{ModelArtifact, Registry, RegistryError};
 use crate::rescore::Rescore;
 use crate::settings::Settings;
 use crate::storage::Place;
@@ -36,15 +38,35 @@ pub struct Ready {
     pub base_id: String,
     /// What is published already, where only rejected rows are scored.
     pub rescore: Option<Rescore>,
+    /// The model, if it is being made ready by now.
+    pub(super) loading: Option<Loading>,
 }
 
 /// Reads the model version and the input's footers, and compares them.
 pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
-    let artifact = artifact(job, around)?;
-    let preprocessor = Preprocessor::new(&artifact)?;
+    looked_at(job, around, |_| None)
+}
+
+/// As `ready`; what is begun with the model version goes on beside the rest.
+pub(super) fn looked_at(
+    job: &Job,
+    around: &Surroundings<'_>,
+    begin: impl FnOnce(&ModelArtifact) -> Option<Loading>,
+) -> Result<Ready, Error> {
+    let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
     let input = Place::open(&job.input, &around.settings.storage)?;
+    let model = async {
+        let artifact = resolved(job, &registry).await?;
+        let loading = begin(&artifact);
+        Ok::<_, RegistryError>((artifact, loading))
+    };
+    let looked = async { Ok::<_, Error>(join(model, Footers::of_input(job, &input)).await) };
+    // Of two faults the model's is told, whichever was found first.
+    let (model, footers) = around.wait(looked)?;
+    let (artifact, loading) = model?;
+    let preprocessor = Preprocessor::new(&artifact)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
-    let plan = around.wait(Plan::make(job, &input, &preprocessor, chunk_rows))?;
+    let plan = around.wait(Plan::make(job, footers?, &preprocessor, chunk_rows))?;
     for file in &plan.corrupt {
         warn!(file = file.name, "is left out: it {}", file.damage);
     }
@@ -54,16 +76,19 @@ pub fn ready(job: &Job, around: &Surroundings<'_>) -> Result<Ready, Error> {
         preprocessor,
         plan,
         rescore: None,
+        loading,
     })
 }
 
 /// Resolves the model's version and reads it.
 pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, Error> {
     let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
-    around.wait(async {
-        let version = registry.resolve(&job.model_name, &job.model_version).await?;
-        registry.load(&job.model_name, &version).await
-    })
+    around.wait(resolved(job, &registry))
+}
+
+async fn resolved(job: &Job, registry: &Registry) -> Result<ModelArtifact, RegistryError> {
+    let version = registry.resolve(&job.model_name, &job.model_version).await?;
+    registry.load(&job.model_name, &version).await
 }
 
 /// The device that the settings ask for.

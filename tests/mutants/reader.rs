@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use batch_infer::document::Document;
 use batch_infer::error::Seam;
 use batch_infer::exit::ExitCode;
-use batch_infer::plan::Plan;
+use batch_infer::plan::{Footers, Plan};
 use batch_infer::preprocess::Preprocessor;
 use batch_infer::read::{self, ReadError, Tolerance};
 use batch_infer::registry::Registry;
@@ -78,9 +78,10 @@ impl Reader {
     /// Reads a file that has these bytes.
     pub(crate) fn read(&self, bytes: &[u8]) -> Outcome {
         fs::write(&self.file, bytes).unwrap();
-        let plan = self
-            .runtime
-            .block_on(Plan::make(&self.job, &self.input, &self.preprocessor, CHUNK_ROWS));
+        let plan = self.runtime.block_on(async {
+            let footers = Footers::of_input(&self.job, &self.input).await?;
+            Plan::make(&self.job, footers, &self.preprocessor, CHUNK_ROWS).await
+        });
         let plan = match plan {
             Ok(plan) => plan,
             Err(error) => return Outcome::Planned(error.exit(), error.to_string()),
