@@ -15,6 +15,7 @@ mod multipart;
 mod patience;
 mod region;
 mod traffic;
+mod trial;
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +29,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::{Path, PathPart};
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges};
 
-pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Traces, Version};
+pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Version};
 pub use multipart::{Pieces, Upload};
 
 use self::conditional::Conditions;
@@ -40,6 +41,7 @@ use crate::validate::Location;
 pub use self::error::StorageError;
 pub use self::failure::{Answer, Failure, Refusal};
 pub use self::traffic::{Counts, counts};
+pub use self::trial::Traces;
 
 /// Ranges closer together than this are fetched in one request: a gap of this size costs less than a second round trip.
 const COALESCE_BYTES: u64 = 512 * 1024;

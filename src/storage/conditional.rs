@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
-use futures::future::join;
 use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, UpdateVersion,
 };
 
 use super::patience::Patience;
-use super::{Answer, Place, StorageError};
+use super::{Place, StorageError};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 
@@ -32,6 +31,11 @@ impl Version {
     /// The `ETag` as the store gave it.
     pub fn etag(&self) -> &str {
         &self.0
+    }
+
+    /// The same without quotes.
+    pub(super) fn unquoted(&self) -> Self {
+        Self(self.0.trim_matches('"').to_owned())
     }
 }
 
@@ -64,15 +68,6 @@ pub enum Replaced {
     Theirs,
 }
 
-/// What came of trying a condition.
-#[derive(Debug)]
-enum Tried {
-    /// The write took place.
-    Done,
-    /// It was refused; what is there instead.
-    Refused(Option<(Bytes, Version)>),
-}
-
 /// What the store said to one write.
 #[derive(Debug)]
 pub enum Attempt {
@@ -82,35 +77,19 @@ pub enum Attempt {
     Unsure(StorageError),
 }
 
-/// What trying the conditions of a store has left there.
-#[derive(Debug)]
-#[must_use]
-pub struct Traces {
-    created: Place,
-    updated: Place,
-}
-
-impl Traces {
-    /// Removes it.
-    pub async fn remove(self) -> Result<(), StorageError> {
-        let (one, other) = join(self.created.remove(), self.updated.remove()).await;
-        one.and(other)
-    }
-}
-
-/// How the store takes conditions. Found out by [`Place::try_conditions`]; shared by all places of a store.
+/// How the store takes conditions. Found out by trying; shared by all places of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conditions(Arc<AtomicU8>);
 
 /// The `ETag` in quotes, as the standard says.
-const QUOTED: u8 = 0;
+pub(super) const QUOTED: u8 = 0;
 /// The `ETag` without quotes, as Ceph's gateway compares it.
-const UNQUOTED: u8 = 1;
+pub(super) const UNQUOTED: u8 = 1;
 /// Not at all, and whoever runs us said that there is no other writer.
 const NEVER: u8 = 2;
 
 impl Conditions {
-    fn set(&self, form: u8) {
+    pub(super) fn set(&self, form: u8) {
         self.0.store(form, Ordering::Relaxed);
     }
 
@@ -129,10 +108,12 @@ impl Conditions {
             Condition::Any => PutMode::Overwrite,
             Condition::Absent => PutMode::Create,
             Condition::Is(version) => {
-                let etag = version.etag();
-                let etag = if form == UNQUOTED { etag.trim_matches('"') } else { etag };
+                let Version(etag) = match form {
+                    UNQUOTED => version.unquoted(),
+                    _ => version.clone(),
+                };
                 PutMode::Update(UpdateVersion {
-                    e_tag: Some(etag.to_owned()),
+                    e_tag: Some(etag),
                     version: None,
                 })
             }
@@ -245,24 +226,6 @@ impl Place {
         }
     }
 
-    /// Proves that the store refuses writes whose condition does not hold, with two objects below this place, which are left to be removed.
-    /// `None`: it does; else what it did instead.
-    pub async fn try_conditions(&self, name: &str) -> Result<(Option<&'static str>, Traces), StorageError> {
-        let created = self.join(&format!("{name}-created"));
-        let updated = self.join(&format!("{name}-updated"));
-        let bytes = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
-        let fault = match join(created.try_creation(&bytes), updated.try_update(&bytes)).await {
-            // What is known to be wrong is told, whatever became of the other half.
-            (Ok(Some(fault)), _) | (_, Ok(Some(fault))) => Some(fault),
-            (creation, update) => {
-                creation?;
-                update?;
-                None
-            }
-        };
-        Ok((fault, Traces { created, updated }))
-    }
-
     /// False after it was said that there are to be none.
     pub fn keeps_conditions(&self) -> bool {
         !self.door.conditions.never()
@@ -273,61 +236,7 @@ impl Place {
         self.door.conditions.set(NEVER);
     }
 
-    async fn try_creation(&self, [first, second, _]: &[Bytes; 3]) -> Result<Option<&'static str>, StorageError> {
-        if let Created::Theirs(_) = self.create(first.clone()).await? {
-            return Ok(Some("an object that was just made holds something else"));
-        }
-        Ok(match self.create(second.clone()).await? {
-            Created::Ours => Some("`If-None-Match: *` is ignored: an object that exists was created again"),
-            Created::Theirs(_) => None,
-        })
-    }
-
-    async fn try_update(&self, [first, second, third]: &[Bytes; 3]) -> Result<Option<&'static str>, StorageError> {
-        if let Created::Theirs(_) = self.create(first.clone()).await? {
-            return Ok(Some("an object that was just made holds something else"));
-        }
-        let mut found = match self.replace_once(second, &Version::none()).await? {
-            Tried::Done => return Ok(Some("`If-Match` is ignored: an object of another version was replaced")),
-            Tried::Refused(found) => found,
-        };
-        for form in [QUOTED, UNQUOTED] {
-            self.door.conditions.set(form);
-            let Some((bytes, version)) = found else {
-                return Ok(Some("an object that was just made is gone"));
-            };
-            if bytes != *first {
-                return Ok(Some("a refused write took place"));
-            }
-            found = match self.replace_once(third, &version).await? {
-                Tried::Done => return Ok(None),
-                Tried::Refused(found) => found,
-            };
-        }
-        Ok(Some("`If-Match` with the right ETag is refused"))
-    }
-
-    /// As `replace`, but a refusal is an answer and not a reason to try again.
-    async fn replace_once(&self, bytes: &Bytes, over: &Version) -> Result<Tried, StorageError> {
-        let mut patience = Patience::new(self);
-        let condition = Condition::Is(over.clone());
-        loop {
-            let reason = match self.attempt("replace", bytes, &condition, Attributes::new()).await? {
-                (Attempt::Done, _) => return Ok(Tried::Done),
-                (Attempt::Unsure(reason), _) => reason,
-            };
-            // "Somebody else is writing it" (409) says nothing of the condition.
-            let refused = matches!(reason.answer(), Some(Answer::Changed | Answer::Missing));
-            match self.read_record().await {
-                Ok(Some((found, _))) if found == *bytes => return Ok(Tried::Done),
-                Ok(found) if refused => return Ok(Tried::Refused(found)),
-                Ok(_) => patience.or(reason).await?,
-                Err(unread) => patience.or(unread).await?,
-            }
-        }
-    }
-
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         operation: &str,
         bytes: &Bytes,
