@@ -127,7 +127,9 @@ fn spread(prepared: &Prepared, pass: Pass<'_>) -> Result<Vec<Batch>, ModelError>
     };
     let batches: Vec<_> =
         std::iter::successors(prepared.batch(0, size), |rows| prepared.batch(rows.end, size)).collect();
-    batches.par_iter().map(|rows| scored(prepared, rows, pass)).collect()
+    // One by one: a batch takes so long that several in a row, which nobody can take over, would leave the other threads idle in the end.
+    let apart = batches.par_iter().with_max_len(1);
+    apart.map(|rows| scored(prepared, rows, pass)).collect()
 }
 
 /// What came of a batch.
