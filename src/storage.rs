@@ -13,6 +13,7 @@ mod error;
 mod failure;
 mod multipart;
 mod patience;
+mod received;
 mod region;
 mod traffic;
 mod trial;
@@ -33,6 +34,7 @@ pub use conditional::{Attempt, Condition, Created, Replaced, Seen, Version};
 pub use multipart::{Pieces, Upload};
 
 use self::conditional::Conditions;
+use self::received::Received;
 use crate::clock::{Clock, SystemClock};
 use crate::failpoint;
 use crate::settings::StorageSettings;
@@ -288,20 +290,20 @@ impl Place {
                 payload: GetResultPayload::File(file, _),
                 range,
                 ..
-            }) => disk::read(file, range).await,
-            Ok(answer) => answer.bytes().await,
+            }) => disk::read(file, range).await.map(Received::from),
+            Ok(answer) => received::receive(answer, expected).await,
             Err(source) => Err(source),
         };
-        let bytes = answer.map_err(|source| self.error(source))?;
+        let Received { bytes, length: found } = answer.map_err(|source| self.error(source))?;
         // A server or proxy that ignores `Range` would otherwise hand over other bytes than those asked for.
-        if bytes.len() as u64 == expected {
+        if found == expected {
             Ok(bytes)
         } else {
             Err(StorageError::WrongLength {
                 place: self.location.to_string(),
                 start: range.start,
                 expected,
-                found: bytes.len() as u64,
+                found,
             })
         }
     }

@@ -8,10 +8,7 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 use object_store::Error as StoreError;
 
-use super::region::{Regions, STEP};
-
-/// Memory of chunks that have been read and scored.
-static REGIONS: Regions = Regions::new();
+use super::region::{REGIONS, STEP};
 
 /// The range, or what there is of it where the file ends earlier.
 pub(super) async fn read(file: File, range: Range<u64>) -> Result<Bytes, StoreError> {

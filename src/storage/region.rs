@@ -1,12 +1,10 @@
-//! Memory for what is read of files, which is used again.
+//! Memory for what is read of files and buckets, which is used again.
 //!
 //! The allocator gives large blocks back to the system, which hands out new ones page by page and clears them: that takes longer than to copy a
 //! file into them. So what one chunk has left is given to the next one, as it is.
 
 use std::io::Error as IoError;
-use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
-use std::thread::available_parallelism;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use memmap2::MmapMut;
@@ -14,32 +12,88 @@ use memmap2::MmapMut;
 /// Bytes by which regions grow, so that one fits ranges of about the same length.
 pub(super) const STEP: usize = 2 << 20;
 
-/// Regions that nobody uses now.
+/// Memory of chunks that have been read and scored.
+pub(super) static REGIONS: Regions = Regions::new();
+
+/// Regions that nobody uses now. Together with those in use they never take more than was in use at once.
 #[derive(Debug)]
 pub(super) struct Regions {
-    spare: Mutex<Vec<MmapMut>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    spare: Vec<MmapMut>,
+    /// Bytes in use.
+    used: usize,
+    /// Most bytes that were in use at once.
+    most: usize,
 }
 
 impl Regions {
     /// None yet.
     pub(super) const fn new() -> Self {
         Self {
-            spare: Mutex::new(Vec::new()),
+            state: Mutex::new(State {
+                spare: Vec::new(),
+                used: 0,
+                most: 0,
+            }),
         }
     }
 
     /// A region of so many bytes or a few more.
     pub(super) fn region(&'static self, length: usize) -> Result<Region, IoError> {
-        let length = length.next_multiple_of(STEP);
-        let spare = take(&mut self.spare.lock().unwrap_or_else(PoisonError::into_inner), length);
+        let spare = self.state().take(length.next_multiple_of(STEP));
         let memory = match spare {
-            Some(memory) => memory,
-            None => MmapMut::map_anon(length)?,
+            Ok(memory) => memory,
+            Err(length) => MmapMut::map_anon(length)?,
         };
+        self.state().begin(memory.len());
         Ok(Region {
             memory: Some(memory),
             back_to: self,
         })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The smallest spare region of so many bytes, unless most of it would lie idle. Where there is none, the length of a new one, for which there
+    /// is room then.
+    fn take(&mut self, length: usize) -> Result<MmapMut, usize> {
+        self.spare.sort_by_key(|memory| memory.len());
+        let large = self.spare.partition_point(|memory| memory.len() < length);
+        if self.spare.get(large).is_some_and(|memory| memory.len() <= 2 * length) {
+            return Ok(self.spare.remove(large));
+        }
+        self.fit(length);
+        Err(length)
+    }
+
+    fn begin(&mut self, length: usize) {
+        self.used += length;
+        self.most = self.most.max(self.used);
+    }
+
+    fn end(&mut self, memory: MmapMut) {
+        self.used -= memory.len();
+        self.spare.push(memory);
+        self.fit(0);
+    }
+
+    /// Gives back to the system what is too much once so many more bytes are in use.
+    fn fit(&mut self, more: usize) {
+        let room = self.most.saturating_sub(self.used + more);
+        let mut kept = 0;
+        self.spare.retain(|memory| {
+            let fits = kept + memory.len() <= room;
+            kept += if fits { memory.len() } else { 0 };
+            fits
+        });
     }
 }
 
@@ -71,65 +125,57 @@ impl AsRef<[u8]> for Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        let mut spare = self.back_to.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.extend(self.memory.take());
-        if spare.len() > most_spare() {
-            spare.sort_by_key(|memory| memory.len());
-            spare.remove(0);
+        if let Some(memory) = self.memory.take() {
+            self.back_to.state().end(memory);
         }
     }
-}
-
-/// Regions that are worth keeping: while threads score, about every second of them has left a region that the next chunk has not taken yet.
-fn most_spare() -> usize {
-    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
-}
-
-/// The smallest spare region of so many bytes, unless most of it would lie idle. Where there is none, as many bytes are given back to the system as
-/// will be asked for, so that all regions together are never larger than twice what was in use at once.
-fn take(spare: &mut Vec<MmapMut>, length: usize) -> Option<MmapMut> {
-    spare.sort_by_key(|memory| memory.len());
-    let large = spare.partition_point(|memory| memory.len() < length);
-    if spare.get(large).is_some_and(|memory| memory.len() <= 2 * length) {
-        return Some(spare.remove(large));
-    }
-    let mut freed = 0;
-    while freed < length {
-        let Some(memory) = spare.pop() else { break };
-        freed += memory.len();
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn regions(lengths: &[usize]) -> Vec<MmapMut> {
-        let mapped = lengths.iter().map(|length| MmapMut::map_anon(*length).expect("map it"));
-        mapped.collect()
+    fn state(spare: &[usize], used: usize, most: usize) -> State {
+        let mapped = spare.iter().map(|length| MmapMut::map_anon(*length).expect("map it"));
+        State {
+            spare: mapped.collect(),
+            used,
+            most,
+        }
     }
 
-    fn lengths(regions: &[MmapMut]) -> Vec<usize> {
-        regions.iter().map(|memory| memory.len()).collect()
+    fn lengths(state: &State) -> Vec<usize> {
+        let mut lengths: Vec<usize> = state.spare.iter().map(|memory| memory.len()).collect();
+        lengths.sort_unstable();
+        lengths
     }
 
     #[test]
     fn the_smallest_that_is_large_enough_is_taken() {
-        let mut spare = regions(&[30, 10, 20]);
-        assert_eq!(take(&mut spare, 11).map(|memory| memory.len()), Some(20));
-        assert_eq!(lengths(&spare), [10, 30]);
-        assert!(take(&mut spare, 14).is_none(), "30 are too many for 14");
-        assert_eq!(lengths(&spare), [10]);
+        let mut state = state(&[30, 10, 20], 0, 100);
+        assert_eq!(state.take(11).map(|memory| memory.len()), Ok(20));
+        assert_eq!(lengths(&state), [10, 30]);
+        assert_eq!(
+            state.take(14).map(|memory| memory.len()),
+            Err(14),
+            "30 are too many for 14"
+        );
+        assert_eq!(lengths(&state), [10, 30]);
     }
 
     #[test]
-    fn before_a_larger_one_is_mapped_as_much_is_given_back() {
-        let mut spare = regions(&[10, 20, 30, 40]);
-        assert!(take(&mut spare, 60).is_none());
-        assert_eq!(lengths(&spare), [10, 20]);
-        assert!(take(&mut spare, 60).is_none());
-        assert_eq!(lengths(&spare), Vec::<usize>::new());
+    fn all_together_are_never_more_than_was_in_use_at_once() {
+        let mut state = state(&[10, 20], 70, 100);
+        // 70 in use and 25 more leave room for 5.
+        assert_eq!(state.take(25).map(|memory| memory.len()), Err(25));
+        assert_eq!(lengths(&state), [0; 0]);
+        state.begin(25);
+        state.begin(10);
+        assert_eq!(state.most, 105);
+        state.end(MmapMut::map_anon(25).expect("map it"));
+        state.end(MmapMut::map_anon(10).expect("map it"));
+        assert_eq!(lengths(&state), [10, 25]);
+        assert_eq!(state.used, 70);
     }
 
     #[test]
