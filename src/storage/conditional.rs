@@ -33,9 +33,12 @@ impl Version {
         &self.0
     }
 
-    /// The same without quotes.
-    pub(super) fn unquoted(&self) -> Self {
-        Self(self.0.trim_matches('"').to_owned())
+    /// The same in one form.
+    pub(super) fn written(&self, form: Form) -> Self {
+        match form {
+            Form::Quoted => self.clone(),
+            Form::Unquoted => Self(self.0.trim_matches('"').to_owned()),
+        }
     }
 }
 
@@ -81,15 +84,30 @@ pub enum Attempt {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conditions(Arc<AtomicU8>);
 
-/// The `ETag` in quotes, as the standard says.
-pub(super) const QUOTED: u8 = 0;
-/// The `ETag` without quotes, as Ceph's gateway compares it.
-pub(super) const UNQUOTED: u8 = 1;
+/// How an `ETag` is written in a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In quotes, as the standard says.
+    Quoted,
+    /// Without, as Ceph's gateway compares it.
+    Unquoted,
+}
+
+const QUOTED: u8 = 0;
+const UNQUOTED: u8 = 1;
 /// Not at all, and whoever runs us said that there is no other writer.
 const NEVER: u8 = 2;
 
 impl Conditions {
-    pub(super) fn set(&self, form: u8) {
+    /// From now on in this form.
+    pub(super) fn write(&self, form: Form) {
+        self.set(match form {
+            Form::Quoted => QUOTED,
+            Form::Unquoted => UNQUOTED,
+        });
+    }
+
+    fn set(&self, form: u8) {
         self.0.store(form, Ordering::Relaxed);
     }
 
@@ -109,8 +127,8 @@ impl Conditions {
             Condition::Absent => PutMode::Create,
             Condition::Is(version) => {
                 let Version(etag) = match form {
-                    UNQUOTED => version.unquoted(),
-                    _ => version.clone(),
+                    UNQUOTED => version.written(Form::Unquoted),
+                    _ => version.written(Form::Quoted),
                 };
                 PutMode::Update(UpdateVersion {
                     e_tag: Some(etag),

@@ -3,11 +3,13 @@
 //! A request to a bucket takes tens of milliseconds, so conditions are tried side by side, each on an object of its own, by three requests one
 //! after the other.
 
+use std::pin::pin;
+
 use bytes::Bytes;
-use futures::future::{join_all, join3};
+use futures::future::{Either, join, join_all, select};
 use object_store::Attributes;
 
-use super::conditional::{QUOTED, UNQUOTED};
+use super::conditional::Form;
 use super::patience::Patience;
 use super::{Answer, Attempt, Condition, Created, Place, StorageError, Version};
 
@@ -40,12 +42,7 @@ enum Match {
 
 const GONE: Match = Match::Broken("an object that was just made is gone");
 
-/// What became of one write, as far as the store says.
-#[derive(Debug, PartialEq, Eq)]
-enum Said {
-    Done,
-    Refused,
-}
+const WRITTEN: Match = Match::Broken("a refused write took place");
 
 impl Place {
     /// Proves that the store refuses writes whose condition does not hold, with objects below this place, which are left to be removed.
@@ -54,21 +51,18 @@ impl Place {
         let [created, quoted, unquoted] =
             ["created", "quoted", "unquoted"].map(|object| self.join(&format!("{name}-{object}")));
         let bytes = ["1", "2", "3"].map(|number| Bytes::from(format!("{name} {number}")));
-        self.door.conditions.set(QUOTED);
-        let (creation, in_quotes, without) = join3(
-            created.try_creation(&bytes),
-            quoted.try_match(&bytes, Clone::clone),
-            unquoted.try_match(&bytes, Version::unquoted),
-        )
-        .await;
-        let forms = [(QUOTED, &quoted, in_quotes), (UNQUOTED, &unquoted, without)];
-        // What is known to be wrong is told, whatever became of the rest.
-        let fault = match (creation, self.choose(forms, &bytes).await) {
-            (Ok(Some(fault)), _) | (_, Ok(Some(fault))) => Some(fault),
+        self.door.conditions.write(Form::Quoted);
+        let creation = created.try_creation(&bytes);
+        let (creation, matching) = join(creation, choose(&quoted, &unquoted, &bytes)).await;
+        // What is known to be wrong is told, whatever became of the other half.
+        let fault = match (creation, matching) {
+            (Ok(Some(fault)), _) | (_, Ok(Err(fault))) => Some(fault),
             (creation, matching) => {
                 creation?;
-                matching?;
-                None
+                matching?.map_or_else(Some, |form| {
+                    self.door.conditions.write(form);
+                    None
+                })
             }
         };
         Ok((fault, Traces(vec![created, quoted, unquoted])))
@@ -84,11 +78,7 @@ impl Place {
         })
     }
 
-    async fn try_match(
-        &self,
-        [first, second, third]: &Writes,
-        form: impl Fn(&Version) -> Version,
-    ) -> Result<Match, StorageError> {
+    async fn try_match(&self, [first, second, third]: &Writes, form: Form) -> Result<Match, StorageError> {
         let version = match self.create_version(first.clone()).await? {
             (Created::Theirs(_), _) => return Ok(Match::Broken("an object that was just made holds something else")),
             (Created::Ours, Some(version)) => version,
@@ -97,69 +87,83 @@ impl Place {
                 None => return Ok(GONE),
             },
         };
-        if self.replace_once(second, &form(&Version::none())).await? == Said::Done {
+        if self.is_replaced(second, &Version::none().written(form)).await? {
             return Ok(Match::Broken(
                 "`If-Match` is ignored: an object of another version was replaced",
             ));
         }
         // If the refused write took place all the same, this is no longer the right version.
-        Ok(match self.replace_once(third, &form(&version)).await? {
-            Said::Done => Match::Kept,
-            Said::Refused => Match::Refused,
+        Ok(if self.is_replaced(third, &version.written(form)).await? {
+            Match::Kept
+        } else {
+            Match::Refused
         })
     }
 
     /// As `replace`, but a refusal is an answer and not a reason to try again. It may be that of a repetition, after a success whose answer was
     /// lost.
-    async fn replace_once(&self, bytes: &Bytes, over: &Version) -> Result<Said, StorageError> {
+    async fn is_replaced(&self, bytes: &Bytes, over: &Version) -> Result<bool, StorageError> {
         let mut patience = Patience::new(self);
         let condition = Condition::Is(over.clone());
         loop {
             let reason = match self.attempt("replace", bytes, &condition, Attributes::new()).await? {
-                (Attempt::Done, _) => return Ok(Said::Done),
+                (Attempt::Done, _) => return Ok(true),
                 (Attempt::Unsure(reason), _) => reason,
             };
             // "Somebody else is writing it" (409) says nothing of the condition.
             match reason.answer() {
-                Some(Answer::Changed | Answer::Missing) => return Ok(Said::Refused),
+                Some(Answer::Changed | Answer::Missing) => return Ok(false),
                 _ => patience.or(reason).await?,
             }
         }
     }
 
-    /// Goes on with the first form in which the store keeps conditions; what is wrong if it does in none.
-    async fn choose(
-        &self,
-        forms: [(u8, &Self, Result<Match, StorageError>); 2],
-        bytes: &Writes,
-    ) -> Result<Option<&'static str>, StorageError> {
-        if let [(_, _, Ok(Match::Refused)), (form, _, Ok(Match::Kept))] = &forms {
-            self.door.conditions.set(*form);
-            return Ok(None);
-        }
-        for (form, object, matched) in forms {
-            match object.settled(matched?, bytes).await? {
-                Match::Kept => {
-                    self.door.conditions.set(form);
-                    return Ok(None);
-                }
-                Match::Broken(fault) => return Ok(Some(fault)),
-                Match::Refused => {}
-            }
-        }
-        Ok(Some("`If-Match` with the right ETag is refused"))
-    }
-
     /// A refusal, looked at: which of the writes took place?
-    async fn settled(&self, matched: Match, [first, _, third]: &Writes) -> Result<Match, StorageError> {
-        if !matches!(matched, Match::Refused) {
-            return Ok(matched);
+    async fn settled(&self, writes: &Writes, form: Form) -> Result<Match, StorageError> {
+        let [first, _, third] = writes;
+        match self.read_record().await? {
+            None => return Ok(GONE),
+            Some((found, _)) if found == *first => return Ok(Match::Refused),
+            Some((found, _)) if found != *third => return Ok(WRITTEN),
+            Some(_) => {}
+        }
+        // Either the answer to a success was lost, or this store writes what it refuses.
+        if self.is_replaced(first, &Version::none().written(form)).await? {
+            return Ok(WRITTEN);
         }
         Ok(match self.read_record().await? {
-            None => GONE,
-            Some((found, _)) if found == *first => Match::Refused,
             Some((found, _)) if found == *third => Match::Kept,
-            Some(_) => Match::Broken("a refused write took place"),
+            _ => WRITTEN,
         })
     }
 }
+
+/// The first form in which the store keeps `If-Match`; else what is wrong.
+async fn choose(quoted: &Place, unquoted: &Place, writes: &Writes) -> Result<Result<Form, &'static str>, StorageError> {
+    let in_quotes = pin!(quoted.try_match(writes, Form::Quoted));
+    let without = pin!(unquoted.try_match(writes, Form::Unquoted));
+    let (in_quotes, without) = match select(in_quotes, without).await {
+        // The other form, which a store may not even understand, is not waited for.
+        Either::Left((Ok(Match::Kept), _)) => return Ok(Ok(Form::Quoted)),
+        Either::Left((in_quotes, without)) => (in_quotes, without.await),
+        Either::Right((without, in_quotes)) => (in_quotes.await, without),
+    };
+    if let (Ok(Match::Refused), Ok(Match::Kept)) = (&in_quotes, &without) {
+        return Ok(Ok(Form::Unquoted));
+    }
+    for (form, object, matched) in [(Form::Quoted, quoted, in_quotes), (Form::Unquoted, unquoted, without)] {
+        let matched = match matched? {
+            Match::Refused => object.settled(writes, form).await?,
+            told => told,
+        };
+        match matched {
+            Match::Kept => return Ok(Ok(form)),
+            Match::Broken(fault) => return Ok(Err(fault)),
+            Match::Refused => {}
+        }
+    }
+    Ok(Err("`If-Match` with the right ETag is refused"))
+}
+
+#[cfg(test)]
+mod tests;
