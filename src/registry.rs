@@ -6,6 +6,7 @@ mod archive;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use bytes::Bytes;
 use futures::future::join;
@@ -17,7 +18,7 @@ use crate::contract::{Contract, ContractError, Feature};
 use crate::digest::sha256;
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::storage::{Place, StorageError};
+use crate::storage::{Answer, Place, StorageError};
 
 /// Folder of the aliases beside a model's versions.
 const ALIASES: &str = "aliases";
@@ -167,7 +168,11 @@ impl Registry {
 
     async fn is_version(&self, name: &str, folder: &str) -> Result<bool, RegistryError> {
         let metadata = self.place.join(&format!("{name}/{folder}/metadata.json"));
-        Ok(folder != ALIASES && metadata.head().await?.is_some())
+        match metadata.head().await {
+            // A file of that name is no version.
+            Err(error) if error.answer() == Some(Answer::Local(ErrorKind::NotADirectory)) => Ok(false),
+            found => Ok(folder != ALIASES && found?.is_some()),
+        }
     }
 
     async fn aliases(&self, name: &str) -> Result<BTreeMap<String, String>, RegistryError> {
@@ -382,11 +387,38 @@ fn is_known(kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::StorageSettings;
+    use crate::validate::Location;
 
     #[test]
     fn versions_are_ordered_by_number_not_by_character() {
         let mut versions = ["10", "9", "1.10", "1.9", "2024-01-02", "v3", "v20"];
         versions.sort_by(|a, b| by_number(a, b));
         assert_eq!(versions, ["1.9", "1.10", "9", "10", "2024-01-02", "v3", "v20"]);
+    }
+    #[tokio::test]
+    async fn a_file_named_like_an_alias_is_no_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "2").unwrap();
+        };
+        for name in [
+            "fraud/2/metadata.json",
+            "fraud/latest",
+            "fraud/champion",
+            "fraud/aliases/champion",
+            "file",
+        ] {
+            write(name);
+        }
+        let location = Location::Local(folder.path().to_owned());
+        let registry = Registry::new(Place::open(&location, &StorageSettings::default()).unwrap());
+        for wanted in ["2", "latest", "champion"] {
+            assert_eq!(registry.resolve("fraud", wanted).await.unwrap(), "2", "{wanted}");
+        }
+        let error = registry.resolve("file", "2").await.unwrap_err();
+        assert!(matches!(error, RegistryError::NoSuchModel { .. }), "{error:?}");
     }
 }
