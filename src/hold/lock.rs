@@ -15,6 +15,9 @@ use crate::storage::{NO_FOLLOW, Place};
 /// How often a lock that is held is tried again.
 const POLL: Duration = Duration::from_millis(50);
 
+/// A lock is tried for at least so long: each process that looks who has it holds it for a moment.
+const LOOKS: Duration = Duration::from_millis(200);
+
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -43,8 +46,7 @@ pub(super) async fn take(place: &Place, holder: &Holder, patience: Duration) -> 
     };
     let mut file = opened(path).map_err(failed)?;
     let clock = place.clock();
-    // Somebody may only have looked who has it.
-    let until = clock.monotonic() + patience.max(POLL);
+    let until = clock.monotonic() + patience.max(LOOKS);
     loop {
         match file.try_lock() {
             Ok(()) => break,

@@ -53,11 +53,12 @@ impl Ahead {
             let shown = standing?.shown;
             let is_new = may_try && shown == Shown::Nothing;
             // Whoever waits for another process would hold a model meanwhile, and find nothing to do afterwards.
-            let is_free = match &vacancy {
-                Ok(Some(_)) => true,
-                _ => Hold::look(&desk.date).await.is_ok_and(|seat| seat.is_none()),
-            };
-            tells.store(is_new && is_free, Ordering::Relaxed);
+            let is_free = is_new
+                && match &vacancy {
+                    Ok(Some(_)) => true,
+                    _ => Hold::look(&desk.date).await.is_ok_and(|seat| seat.is_none()),
+                };
+            tells.store(is_free, Ordering::Relaxed);
             let store = if is_new {
                 Some(desk.try_store(unsafe_single_writer, &runtime).await?)
             } else {
