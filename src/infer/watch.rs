@@ -33,7 +33,7 @@ struct Running {
     /// Passes by number: what they do, and since when.
     passes: BTreeMap<u64, (Doing, Duration)>,
     /// The last look.
-    looked: Duration,
+    looked: Option<Duration>,
 }
 
 /// What the model does.
@@ -56,14 +56,10 @@ pub struct Pass<'w> {
 impl Watch {
     /// A watch that finds passes longer than the limit; none where there is no limit.
     pub fn new(limit: Option<Duration>, clock: Arc<dyn Clock>) -> Self {
-        let running = Running {
-            looked: clock.monotonic(),
-            ..Running::default()
-        };
         Self {
             limit,
             clock,
-            running: Mutex::new(running),
+            running: Mutex::default(),
         }
     }
 
@@ -84,8 +80,8 @@ impl Watch {
         };
         let now = self.clock.monotonic();
         let mut running = self.running();
-        let since = now.saturating_sub(running.looked);
-        running.looked = now;
+        // Before the first look nobody had to look.
+        let since = now.saturating_sub(running.looked.replace(now).unwrap_or(now));
         if since > STOPPED {
             for (_, began) in running.passes.values_mut() {
                 *began = (*began + since).min(now);
