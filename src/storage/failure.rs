@@ -163,6 +163,10 @@ impl Answer {
             Error::NotImplemented { .. } | Error::NotSupported { .. } => return Self::Unsupported,
             _ => {}
         }
+        // Memory for what is received is this machine's.
+        if within::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory) {
+            return Self::Local(io::ErrorKind::OutOfMemory);
+        }
         let answer = said
             .code
             .as_deref()

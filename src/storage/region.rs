@@ -44,12 +44,14 @@ impl Regions {
 
     /// A region of so many bytes or a few more.
     pub(super) fn region(&'static self, length: usize) -> Result<Region, IoError> {
-        let spare = self.state().take(length.next_multiple_of(STEP));
+        let length = length.next_multiple_of(STEP);
+        // What is given back to the system takes its time, in which nobody is kept waiting.
+        let (spare, surplus) = self.state().take(length);
+        drop(surplus);
         let memory = match spare {
-            Ok(memory) => memory,
-            Err(length) => MmapMut::map_anon(length)?,
+            Some(memory) => memory,
+            None => MmapMut::map_anon(length).inspect_err(|_| self.state().used -= length)?,
         };
-        self.state().begin(memory.len());
         Ok(Region {
             memory: Some(memory),
             back_to: self,
@@ -62,38 +64,38 @@ impl Regions {
 }
 
 impl State {
-    /// The smallest spare region of so many bytes, unless most of it would lie idle. Where there is none, the length of a new one, for which there
-    /// is room then.
-    fn take(&mut self, length: usize) -> Result<MmapMut, usize> {
+    /// The smallest spare region of so many bytes, unless most of it would lie idle; else `None`, and so many bytes are in use from now on. With it
+    /// comes what is to be given back to the system.
+    fn take(&mut self, length: usize) -> (Option<MmapMut>, Vec<MmapMut>) {
         self.spare.sort_by_key(|memory| memory.len());
         let large = self.spare.partition_point(|memory| memory.len() < length);
-        if self.spare.get(large).is_some_and(|memory| memory.len() <= 2 * length) {
-            return Ok(self.spare.remove(large));
-        }
-        self.fit(length);
-        Err(length)
-    }
-
-    fn begin(&mut self, length: usize) {
-        self.used += length;
+        let fits = self.spare.get(large).is_some_and(|memory| memory.len() <= 2 * length);
+        let spare = fits.then(|| self.spare.remove(large));
+        self.used += spare.as_ref().map_or(length, |memory| memory.len());
         self.most = self.most.max(self.used);
+        (spare, self.surplus())
     }
 
-    fn end(&mut self, memory: MmapMut) {
+    /// A region that nobody uses any more. What is to be given back to the system comes back.
+    fn end(&mut self, memory: MmapMut) -> Vec<MmapMut> {
         self.used -= memory.len();
         self.spare.push(memory);
-        self.fit(0);
+        self.surplus()
     }
 
-    /// Gives back to the system what is too much once so many more bytes are in use.
-    fn fit(&mut self, more: usize) {
-        let room = self.most.saturating_sub(self.used + more);
-        let mut kept = 0;
-        self.spare.retain(|memory| {
-            let fits = kept + memory.len() <= room;
-            kept += if fits { memory.len() } else { 0 };
-            fits
-        });
+    /// What is too much beside what is in use.
+    fn surplus(&mut self) -> Vec<MmapMut> {
+        let mut room = self.most - self.used;
+        let surplus = self
+            .spare
+            .extract_if(.., |memory| match room.checked_sub(memory.len()) {
+                Some(left) => {
+                    room = left;
+                    false
+                }
+                None => true,
+            });
+        surplus.collect()
     }
 }
 
@@ -126,7 +128,8 @@ impl AsRef<[u8]> for Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            self.back_to.state().end(memory);
+            let surplus = self.back_to.state().end(memory);
+            drop(surplus);
         }
     }
 }
@@ -153,29 +156,24 @@ mod tests {
     #[test]
     fn the_smallest_that_is_large_enough_is_taken() {
         let mut state = state(&[30, 10, 20], 0, 100);
-        assert_eq!(state.take(11).map(|memory| memory.len()), Ok(20));
-        assert_eq!(lengths(&state), [10, 30]);
-        assert_eq!(
-            state.take(14).map(|memory| memory.len()),
-            Err(14),
-            "30 are too many for 14"
-        );
-        assert_eq!(lengths(&state), [10, 30]);
+        assert_eq!(state.take(11).0.map(|memory| memory.len()), Some(20));
+        assert_eq!((lengths(&state), state.used), (vec![10, 30], 20));
+        assert!(state.take(14).0.is_none(), "30 are too many for 14");
+        assert_eq!((lengths(&state), state.used), (vec![10, 30], 34));
     }
 
     #[test]
     fn all_together_are_never_more_than_was_in_use_at_once() {
         let mut state = state(&[10, 20], 70, 100);
         // 70 in use and 25 more leave room for 5.
-        assert_eq!(state.take(25).map(|memory| memory.len()), Err(25));
-        assert_eq!(lengths(&state), [0; 0]);
-        state.begin(25);
-        state.begin(10);
-        assert_eq!(state.most, 105);
-        state.end(MmapMut::map_anon(25).expect("map it"));
-        state.end(MmapMut::map_anon(10).expect("map it"));
-        assert_eq!(lengths(&state), [10, 25]);
-        assert_eq!(state.used, 70);
+        let (spare, surplus) = state.take(25);
+        assert!(spare.is_none());
+        assert_eq!((surplus.len(), state.spare.len()), (2, 0));
+        assert!(state.take(10).0.is_none());
+        assert_eq!((state.used, state.most), (105, 105));
+        assert!(state.end(MmapMut::map_anon(25).expect("map it")).is_empty());
+        assert!(state.end(MmapMut::map_anon(10).expect("map it")).is_empty());
+        assert_eq!((lengths(&state), state.used), (vec![10, 25], 70));
     }
 
     #[test]
