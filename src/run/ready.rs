@@ -1,6 +1,7 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
-use futures::future::join;
+use std::panic::resume_unwind;
+
 use tracing::warn;
 
 use super::Surroundings;
@@ -55,18 +56,19 @@ pub(super) fn looked_at(
 ) -> Result<Ready, Error> {
     let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
     let input = Place::open(&job.input, &around.settings.storage)?;
-    let model = async {
-        let artifact = resolved(job, &registry).await?;
-        let loading = begin(&artifact);
-        Ok::<_, RegistryError>((artifact, loading))
-    };
-    let looked = async { Ok::<_, Error>(join(model, Footers::of_input(job, &input)).await) };
-    // Of two faults the model's is told, whichever was found first.
-    let (model, footers) = around.wait(looked)?;
-    let (artifact, loading) = model?;
+    // A task of its own, which goes on while a large model is read and its digest computed here.
+    let job_of_task = job.clone();
+    let reading = async move { Footers::of_input(&job_of_task, &input).await };
+    let reading = around.runtime.spawn(reading);
+    let artifact = around.wait(resolved(job, &registry))?;
+    let loading = begin(&artifact);
     let preprocessor = Preprocessor::new(&artifact)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
-    let plan = around.wait(Plan::make(job, footers?, &preprocessor, chunk_rows))?;
+    let plan = around.wait(async {
+        // Nobody aborts it, so it has panicked; and a panic there is a panic here.
+        let footers = reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        Plan::make(job, footers?, &preprocessor, chunk_rows).await
+    })?;
     for file in &plan.corrupt {
         warn!(file = file.name, "is left out: it {}", file.damage);
     }
