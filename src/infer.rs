@@ -16,6 +16,7 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+pub use module::Packed;
 pub use probe::{ProbeError, freeze as freeze_model, probe, reduce};
 pub use torch::{Owner, TORCH_VERSION, TorchModel, empty, runtime_versions, set_intra_op_threads};
 pub use watch::{Doing, Overdue, Pass, Watch, Watched};

@@ -156,7 +156,7 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<ExitCode, Error> {
     let device = run::device(&settings)?;
     let terminal = context.terminal(&settings)?;
     let compared = terminal.around(&settings, |around| {
-        let Loaded { model, watch } = run::load(&artifact, device, around)?;
+        let Loaded { model, watch, .. } = run::load(&artifact, device, around)?;
         let preprocessor = Preprocessor::new(&artifact)?;
         let Some(bytes) = around.wait(artifact.place.join("golden.parquet").read())? else {
             return Ok(None);

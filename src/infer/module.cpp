@@ -160,9 +160,9 @@ extern "C" void* batch_infer_load(const void* archive, size_t size, int device, 
   return nullptr;
 }
 
-// A frozen copy of a module on the CPU, to be deleted by the bindings, and the number of layers that were packed. Null where the module
-// cannot be frozen; `message` says why.
-extern "C" void* batch_infer_freeze(const void* module, int64_t* layers, char* message, size_t capacity) {
+// A frozen copy of a module on the CPU, to be deleted by the bindings, the number of layers that were packed, and the most numbers of a row that one of
+// them takes or gives. Null where the module cannot be frozen; `message` says why.
+extern "C" void* batch_infer_freeze(const void* module, int64_t* layers, int64_t* widest, char* message, size_t capacity) {
   try {
     c10::InferenceMode guard(false);
     const auto& given = *static_cast<const torch::jit::Module*>(module);
@@ -172,7 +172,10 @@ extern "C" void* batch_infer_freeze(const void* module, int64_t* layers, char* m
     if (can_pack()) {
       find(graph->block(), linear);
     }
+    *widest = 0;
     for (Node* node : linear) {
+      const auto weight = weight_of(node);
+      *widest = std::max({*widest, weight->size(0), weight->size(1)});
       replace(*graph, node);
     }
     torch::jit::EliminateDeadCode(graph);

@@ -14,8 +14,17 @@ const MESSAGE_BYTES: usize = 16 << 10;
 pub(super) struct Frozen {
     /// It, as libtorch holds it; whoever takes it deletes it.
     pub(super) module: NonNull<c_void>,
-    /// Linear layers whose weights were put in order.
-    pub(super) layers: i64,
+    /// What was done for speed.
+    pub(super) packed: Packed,
+}
+
+/// Linear layers whose weights were put in order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Packed {
+    /// How many.
+    pub layers: i64,
+    /// The most numbers of a row that one of them takes or gives.
+    pub widest: i64,
 }
 
 #[expect(unsafe_code, reason = "declares the functions of module.cpp")]
@@ -31,6 +40,7 @@ unsafe extern "C" {
     fn batch_infer_freeze(
         module: *const c_void,
         layers: *mut i64,
+        widest: *mut i64,
         message: *mut c_char,
         capacity: usize,
     ) -> *mut c_void;
@@ -60,13 +70,21 @@ pub(super) fn load(archive: &[u8], cuda: Option<usize>) -> Result<NonNull<c_void
 /// Freezes a `torch::jit::Module` on the CPU, which stays as it is. The error is what libtorch says.
 #[expect(unsafe_code, reason = "calls a function of module.cpp")]
 pub(super) fn freeze(module: NonNull<c_void>) -> Result<Frozen, String> {
-    let mut layers = 0;
+    let mut packed = Packed::default();
     let mut message = [0; MESSAGE_BYTES];
-    // SAFETY: `module` is alive and not run meanwhile, since its owner is borrowed by the caller; the function writes one number and at most
+    // SAFETY: `module` is alive and not run meanwhile, since its owner is borrowed by the caller; the function writes two numbers and at most
     // so many bytes of text with a zero at their end, keeps no pointer and throws nothing.
-    let frozen = unsafe { batch_infer_freeze(module.as_ptr(), &raw mut layers, message.as_mut_ptr(), message.len()) };
+    let frozen = unsafe {
+        batch_infer_freeze(
+            module.as_ptr(),
+            &raw mut packed.layers,
+            &raw mut packed.widest,
+            message.as_mut_ptr(),
+            message.len(),
+        )
+    };
     if let Some(module) = NonNull::new(frozen) {
-        return Ok(Frozen { module, layers });
+        return Ok(Frozen { module, packed });
     }
     Err(said(&message))
 }

@@ -5,7 +5,7 @@ use arrow::buffer::MutableBuffer;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use bytes::Bytes;
 
-use super::{Model, ModelError, TorchModel, check};
+use super::{Model, ModelError, Packed, TorchModel, check};
 use crate::batch::{InputTensor, Layout};
 use crate::contract::{Contract, Input, TensorType, TextSource};
 use crate::error::Seam;
@@ -69,8 +69,8 @@ pub fn reduce(
     Ok(())
 }
 
-/// Freezes the model, if what comes of it agrees with the model on made-up rows. Says how many layers run faster, or why it stays as it is.
-pub fn freeze(model: &mut TorchModel, contract: &Contract) -> Result<i64, String> {
+/// Freezes the model, if what comes of it agrees with the model on made-up rows. Says which layers run faster, or why it stays as it is.
+pub fn freeze(model: &mut TorchModel, contract: &Contract) -> Result<Packed, String> {
     let rows = if contract.has_text() {
         COMPARED_DOCUMENTS
     } else {
@@ -243,6 +243,7 @@ mod tests {
     #[test]
     fn layers_of_the_sample_model_are_packed() {
         let (mut model, contract) = sample("fraud-detector", "2");
-        assert!(freeze(&mut model, &contract).unwrap_or_else(|reason| panic!("{reason}")) > 0);
+        let packed = freeze(&mut model, &contract).unwrap_or_else(|reason| panic!("{reason}"));
+        assert!(packed.layers > 0 && packed.widest >= 16, "{packed:?}");
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Line<'a> {
             None => Loading::begin(&ready.artifact, around)?,
         };
         let device = loading.device();
-        let Loaded { model, watch } = loading.wait(around)?;
+        let Loaded { model, packed, watch } = loading.wait(around)?;
         let generation = wanted.generation();
         let opened = around.wait(claim::take_place(desk, wanted))?;
         let generation = opened.open.generation_of(&ready.base_id).unwrap_or(generation);
@@ -92,7 +92,7 @@ impl<'a> Line<'a> {
         )?;
         let limits = limits(around);
         let duplicates = duplicates(job, &ready.plan, max_decoded(around.settings, limits), around)?;
-        let tuner = tuner(around.settings, device, contract, &ready.plan);
+        let tuner = tuner(around.settings, device, contract, packed, &ready.plan);
         let chunks = ready.plan.chunks.len();
         let checkpoint = around.wait(claim.checkpoint())?;
         let checkpoint = checkpoint.kept_by(&desk.holder.id, &device.to_string());

@@ -9,7 +9,7 @@ use super::ready::device;
 use super::{RunError, Surroundings, beside};
 use crate::error::Error;
 use crate::infer::device::Device;
-use crate::infer::{self, Doing, Model, Owner, TorchModel, Watch, Watched};
+use crate::infer::{self, Doing, Model, Owner, Packed, TorchModel, Watch, Watched};
 use crate::registry::ModelArtifact;
 use crate::settings::Precision;
 
@@ -20,8 +20,12 @@ pub(super) struct Loading {
     thread: JoinHandle<Result<Tried, Error>>,
 }
 
-/// A model that has been tried, and its outputs that are not finite for rows of zeros.
-type Tried = (TorchModel, Vec<String>);
+struct Tried {
+    model: TorchModel,
+    packed: Packed,
+    /// Outputs that are not finite for rows of zeros.
+    nonfinite: Vec<String>,
+}
 
 impl Loading {
     /// Begins to load the model onto the device that the settings ask for, and to try it on two rows.
@@ -48,13 +52,21 @@ impl Loading {
             let _trying = watching.begin(Doing::Trying);
             let nonfinite = infer::probe(&mut model, &file, &contract)?;
             infer::reduce(&mut model, &bytes, precision, &file, &contract)?;
+            let mut packed = Packed::default();
             if freezing {
                 match infer::freeze_model(&mut model, &contract) {
-                    Ok(layers) => debug!(layers, "runs a frozen copy of the model"),
+                    Ok(done) => {
+                        debug!(layers = done.layers, "runs a frozen copy of the model");
+                        packed = done;
+                    }
                     Err(reason) => debug!(reason, "runs the model as it is"),
                 }
             }
-            Ok((model, nonfinite))
+            Ok(Tried {
+                model,
+                packed,
+                nonfinite,
+            })
         })?;
         Ok(Self { device, watch, thread })
     }
@@ -67,7 +79,12 @@ impl Loading {
     /// The model, once it is ready.
     pub(super) fn wait(self, around: &Surroundings<'_>) -> Result<Loaded, Error> {
         let Self { device, watch, thread } = self;
-        let (model, nonfinite) = around.attend_to(&watch, thread)??;
+        let tried = around.attend_to(&watch, thread)??;
+        let Tried {
+            model,
+            packed,
+            nonfinite,
+        } = tried;
         for output in nonfinite {
             warn!(
                 output,
@@ -79,7 +96,7 @@ impl Loading {
             Device::Cpu => Box::new(Watched::new(Box::new(model), watching)),
             Device::Cuda(_) => Box::new(Owner::start(model, watching).map_err(|source| RunError::Thread { source })?),
         };
-        Ok(Loaded { model, watch })
+        Ok(Loaded { model, packed, watch })
     }
 }
 
@@ -87,6 +104,8 @@ impl Loading {
 pub struct Loaded {
     /// It.
     pub model: Box<dyn Model>,
+    /// What was done for speed.
+    pub packed: Packed,
     /// Who watches its passes.
     pub watch: Arc<Watch>,
 }

@@ -3,7 +3,7 @@
 use crate::batch::BatchSize;
 use crate::contract::Contract;
 use crate::infer::device::Device;
-use crate::infer::{USUAL_BATCH, USUAL_CUDA_BATCH};
+use crate::infer::{Packed, USUAL_BATCH, USUAL_CUDA_BATCH};
 use crate::plan::Plan;
 use crate::score::{Measure, Tuner};
 use crate::settings::{Settings, Tune};
@@ -29,18 +29,22 @@ const USUAL_BYTES: usize = 4 << 20;
 /// The same on CUDA.
 const USUAL_CUDA_BYTES: usize = 256 << 20;
 
+/// Bytes that the widest layer may take or give of a batch on CPU, for the same reason: each thread has two or three of them at once.
+const MOST_ACTIVATIONS: usize = 4 << 20;
+
 /// Tokens of a document, about, by which the documents are counted that tuning needs.
 const DOCUMENT_TOKENS: usize = 64;
 
 /// The tuner of a run.
-pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, plan: &Plan) -> Tuner {
+pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, packed: Packed, plan: &Plan) -> Tuner {
     let (usual, bytes) = match device {
         Device::Cpu => (USUAL_BATCH, USUAL_BYTES),
         Device::Cuda(_) => (USUAL_CUDA_BATCH, USUAL_CUDA_BYTES),
     };
+    let widest = most_of_widest(packed);
     let usual = BatchSize {
-        rows: usual.rows.min(bytes / contract.row_bytes().max(1)).max(1),
-        ..usual
+        rows: usual.rows.min(bytes / contract.row_bytes().max(1)).min(widest).max(1),
+        tokens: usual.tokens.map(|tokens| tokens.min(widest).max(1)),
     };
     if settings.line.batch_rows > 0 {
         // Documents are still cut by their tokens, since a batch of long ones may be larger than memory.
@@ -49,7 +53,7 @@ pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, pl
             ..usual
         });
     }
-    let sizes = sizes(usual, device, contract, plan);
+    let sizes = sizes(usual, widest, device, contract, plan);
     if settings.line.tune == Tune::Off || sizes.len() < 2 {
         return Tuner::fixed(usual);
     }
@@ -60,19 +64,27 @@ pub(super) fn tuner(settings: &Settings, device: Device, contract: &Contract, pl
     Tuner::measuring(usual, &sizes, measure)
 }
 
+/// Rows or tokens of which the widest layer takes and gives no more than is good.
+fn most_of_widest(packed: Packed) -> usize {
+    match usize::try_from(packed.widest) {
+        Ok(widest @ 1..) => MOST_ACTIVATIONS / widest.saturating_mul(size_of::<f32>()),
+        _ => usize::MAX,
+    }
+}
+
 /// The sizes that so many rows are enough to try.
-fn sizes(usual: BatchSize, device: Device, contract: &Contract, plan: &Plan) -> Vec<BatchSize> {
+fn sizes(usual: BatchSize, widest: usize, device: Device, contract: &Contract, plan: &Plan) -> Vec<BatchSize> {
     let (all, bytes) = match device {
         Device::Cpu => (&ON_CPU[..], MOST_BYTES),
         Device::Cuda(_) => (&ON_CUDA[..], MOST_CUDA_BYTES),
     };
     let rows = usize::try_from(plan.rows).unwrap_or(usize::MAX);
     let (units, most) = if contract.has_text() {
-        (rows.saturating_mul(DOCUMENT_TOKENS), usize::MAX)
+        (rows.saturating_mul(DOCUMENT_TOKENS), widest)
     } else {
         // Of a small chunk all batches would be short.
         let chunk = plan.chunks.iter().map(|chunk| chunk.rows).max().unwrap_or(0);
-        (rows, (bytes / contract.row_bytes().max(1)).min(chunk / 2))
+        (rows, (bytes / contract.row_bytes().max(1)).min(chunk / 2).min(widest))
     };
     let mut left = units / SHARE;
     let affordable = all.iter().filter(|&&size| {

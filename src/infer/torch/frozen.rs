@@ -10,12 +10,12 @@ use super::TorchModel;
 use super::distance::{furthest, magnitude};
 use crate::batch::InputTensor;
 use crate::infer::device::Device;
-use crate::infer::module::{Frozen, freeze};
+use crate::infer::module::{Frozen, Packed, freeze};
 
 impl TorchModel {
-    /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says how many layers it runs
+    /// Runs a frozen copy from now on, if there can be one and it agrees with the module on the inputs given. Says which layers it runs
     /// faster, or why there is none. On the CPU alone.
-    pub(in crate::infer) fn freeze(&mut self, inputs: &[InputTensor]) -> Result<i64, String> {
+    pub(in crate::infer) fn freeze(&mut self, inputs: &[InputTensor]) -> Result<Packed, String> {
         if self.device != Device::Cpu {
             return Err("the device is not the CPU".to_owned());
         }
@@ -23,12 +23,12 @@ impl TorchModel {
         let Ok(expected) = expected else {
             return Err("the module throws on the rows that it is tried on".to_owned());
         };
-        let Frozen { module, layers } = freeze(pointer(&self.module))?;
+        let Frozen { module, packed } = freeze(pointer(&self.module))?;
         let frozen = adopt(module);
         match self.on_batch(&frozen, inputs) {
             Ok(found) if agree(&expected, &found) => {
                 self.frozen = Some(frozen);
-                Ok(layers)
+                Ok(packed)
             }
             Ok(_) => Err("its results differ from those of the module by more than rounding".to_owned()),
             Err(_) => Err("it throws where the module does not".to_owned()),
