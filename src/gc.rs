@@ -207,7 +207,6 @@ fn sweep(mut desk: Desk, age: Age, dry_run: bool, around: &Surroundings<'_>) -> 
     let hold = match around.take(&desk, None)? {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Ok(busy(&who)),
-        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     let swept = around.wait(clear(&desk, age, false));
     around.runtime.block_on(hold.release());

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::records::DateFolder;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Stopped};
 use crate::storage::{Place, StorageError};
 
 pub use lease::{Lease, LeaseRecord, LeaseState, Vacancy};
@@ -79,8 +79,6 @@ pub enum Taken {
     Held(Hold),
     /// Somebody else has it; who, in words.
     Busy(String),
-    /// The process was asked to stop before it had it.
-    Stopped,
 }
 
 impl Hold {
@@ -105,7 +103,7 @@ impl Hold {
         if date.place().local().is_some() {
             let lock = lock::of_date(date);
             let taking = lock::take(&lock, holder, terms.patience);
-            return shutdown.unless(taking).await.unwrap_or(Ok(Taken::Stopped));
+            return shutdown.unless(taking).await?;
         }
         if terms.lease {
             return lease::take(date, holder, terms, vacancy, runtime, shutdown).await;
@@ -164,6 +162,9 @@ pub enum HoldError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The process was asked to stop before it was got.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -174,6 +175,7 @@ impl Seam for HoldError {
         match self {
             Self::Lost { .. } => ExitCode::Busy,
             Self::Lock { .. } => ExitCode::Disk,
+            Self::Stopped(error) => error.exit(),
             Self::Storage(error) => error.exit(),
         }
     }
@@ -186,6 +188,7 @@ impl Seam for HoldError {
             Self::Lock { .. } => {
                 Some("check free space and permissions of `output.state`; nothing was published".to_owned())
             }
+            Self::Stopped(error) => error.hint(),
             Self::Storage(error) => error.hint(),
         }
     }

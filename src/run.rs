@@ -292,7 +292,6 @@ fn holding(
             return Ok(done(desk.notice(Verdict::Skipped), around));
         }
         Taken::Busy(who) => return Err(RunError::Busy { who }.into()),
-        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     desk.spool.clear();
     let outcome = work(Arc::clone(&hold));

@@ -160,12 +160,12 @@ impl Shutdown {
         }
     }
 
-    /// Waits for something; `None` where the request comes first.
-    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// Waits for something; an error where the request comes first.
+    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
         tokio::select! {
             biased;
-            done = work => Some(done),
-            _ = self.wait() => None,
+            done = work => Ok(done),
+            signal = self.wait() => Err(Stopped(signal)),
         }
     }
 

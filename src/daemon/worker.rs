@@ -185,7 +185,6 @@ impl Worker {
                 self.hold = Some(hold);
                 Ok(true)
             }
-            Taken::Stopped => Ok(false),
             Taken::Busy(who) => {
                 if self.kept_by.as_ref() != Some(&who) {
                     let job = &self.job.name;

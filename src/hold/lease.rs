@@ -116,7 +116,6 @@ pub(super) async fn take(
     let shared = match acquire(date.lease(), holder, terms, vacancy, shutdown).await? {
         Acquired::Ours(shared) => shared,
         Acquired::Busy(who) => return Ok(Taken::Busy(who)),
-        Acquired::Stopped => return Ok(Taken::Stopped),
     };
     let beating = runtime.spawn(beat(Arc::clone(&shared)));
     Ok(Taken::Held(Hold::Lease(Lease {
@@ -141,7 +140,6 @@ pub(super) async fn look(place: &Place) -> Result<Option<Seat>, StorageError> {
 enum Acquired {
     Ours(Arc<Shared>),
     Busy(String),
-    Stopped,
 }
 
 async fn acquire(
@@ -164,10 +162,7 @@ async fn acquire(
     }
     loop {
         let now = clock.monotonic();
-        let Some(found) = shutdown.unless(place.read_record()).await else {
-            return Ok(Acquired::Stopped);
-        };
-        let (epoch, over) = match found? {
+        let (epoch, over) = match shutdown.unless(place.read_record()).await?? {
             None => (1, None),
             Some((bytes, version)) => {
                 let record: Option<LeaseRecord> = decode(&bytes);
@@ -192,10 +187,8 @@ async fn acquire(
                         if alive && now >= until {
                             return Ok(Acquired::Busy(whoever(record.as_ref())));
                         }
-                        match shutdown.unless(clock.sleep(time / LOOKS)).await {
-                            Some(()) => continue,
-                            None => return Ok(Acquired::Stopped),
-                        }
+                        shutdown.unless(clock.sleep(time / LOOKS)).await?;
+                        continue;
                     }
                     info!(lease = %place.location(), "its holder gave no sign of life; taking it over");
                 }
@@ -464,6 +457,6 @@ mod tests {
         let first = take(&date, &holder("a"), TERMS, None, &runtime, &Shutdown::never()).await;
         assert!(matches!(first, Ok(Taken::Held(_))), "{first:?}");
         let second = take(&date, &holder("b"), TERMS, None, &runtime, &asked()).await;
-        assert!(matches!(second, Ok(Taken::Stopped)), "{second:?}");
+        assert!(matches!(second, Err(HoldError::Stopped(_))), "{second:?}");
     }
 }

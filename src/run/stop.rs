@@ -20,11 +20,8 @@ pub struct Stop<'a> {
 impl Stop<'_> {
     /// Waits for something, unless the process is asked to stop meanwhile.
     pub async fn or<T, E: Into<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
-        tokio::select! {
-            biased;
-            done = work => done.map_err(Into::into),
-            _ = self.shutdown.wait() => Err(self.shutdown.stopped().into()),
-        }
+        // Boxed, since a future within a future takes its size twice, and these are large.
+        self.shutdown.unless(Box::pin(work)).await?.map_err(Into::into)
     }
 
     /// Brings something to its end that is decided already. When the process is asked to stop, it has the time to finish that chunks have.

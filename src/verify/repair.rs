@@ -25,7 +25,6 @@ pub fn repair(job: &Job, desk: &mut Desk, around: &Surroundings<'_>) -> Result<V
     let hold = match around.take(desk, None)? {
         Taken::Held(hold) => hold,
         Taken::Busy(who) => return Err(RunError::Busy { who }.into()),
-        Taken::Stopped => return Err(around.shutdown.stopped().into()),
     };
     let repaired = bring_back(job, desk, around);
     around.runtime.block_on(hold.release());

@@ -300,7 +300,6 @@ async fn hold(desk: &Desk, vacancy: Option<Vacancy>, runtime: &Handle) -> Result
     match Hold::take(&desk.date, &desk.holder, desk.terms, vacancy, runtime, &shutdown).await? {
         Taken::Held(hold) => Ok(Arc::new(hold)),
         Taken::Busy(who) => Err(RunError::Busy { who }.into()),
-        Taken::Stopped => Err(shutdown.stopped().into()),
     }
 }
 
