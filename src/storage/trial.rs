@@ -40,6 +40,8 @@ enum Match {
     Broken(&'static str),
 }
 
+const NOT_OURS: &str = "an object that was just made holds something else";
+
 const GONE: Match = Match::Broken("an object that was just made is gone");
 
 const WRITTEN: Match = Match::Broken("a refused write took place");
@@ -70,7 +72,7 @@ impl Place {
 
     async fn try_creation(&self, [first, second, _]: &Writes) -> Result<Option<&'static str>, StorageError> {
         if let Created::Theirs(_) = self.create(first.clone()).await? {
-            return Ok(Some("an object that was just made holds something else"));
+            return Ok(Some(NOT_OURS));
         }
         Ok(match self.create(second.clone()).await? {
             Created::Ours => Some("`If-None-Match: *` is ignored: an object that exists was created again"),
@@ -80,7 +82,7 @@ impl Place {
 
     async fn try_match(&self, [first, second, third]: &Writes, form: Form) -> Result<Match, StorageError> {
         let version = match self.create_version(first.clone()).await? {
-            (Created::Theirs(_), _) => return Ok(Match::Broken("an object that was just made holds something else")),
+            (Created::Theirs(_), _) => return Ok(Match::Broken(NOT_OURS)),
             (Created::Ours, Some(version)) => version,
             (Created::Ours, None) => match self.read_record().await? {
                 Some((_, version)) => version,
