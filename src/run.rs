@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tracing::info;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -132,6 +133,11 @@ impl Surroundings<'_> {
         // A panic there is a panic here.
         Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
+}
+
+/// What a task came to. Nobody aborts the tasks of a run, so one that gave nothing has panicked; and a panic there is a panic here.
+fn joined<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 /// Lets the model begin something on a thread of its own.

@@ -2,7 +2,6 @@
 //!
 //! Requests to a bucket take tens of milliseconds each, and a run makes many before its first row. These go beside the others.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::desk::RELEASE_TIME;
 use super::store::Store;
-use super::{Desk, Options, Surroundings};
+use super::{Desk, Options, Surroundings, joined};
 use crate::error::Error;
 use crate::hold::{Hold, Vacancy};
 use crate::publish::Shown;
@@ -86,11 +85,7 @@ impl Ahead {
         let answered = around.wait(async {
             let answered = asking.await;
             heard = true;
-            match answered {
-                Ok(answered) => answered,
-                // Nobody aborts it, so it has panicked; and a panic there is a panic here.
-                Err(error) => resume_unwind(error.into_panic()),
-            }
+            joined(answered)
         });
         // The process is asked to stop.
         if !heard {

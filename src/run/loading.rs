@@ -79,12 +79,11 @@ impl Loading {
     /// The model, once it is ready.
     pub(super) fn wait(self, around: &Surroundings<'_>) -> Result<Loaded, Error> {
         let Self { device, watch, thread } = self;
-        let tried = around.attend_to(&watch, thread)??;
         let Tried {
             model,
             packed,
             nonfinite,
-        } = tried;
+        } = around.attend_to(&watch, thread)??;
         for output in nonfinite {
             warn!(
                 output,

@@ -1,18 +1,16 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
-use std::panic::resume_unwind;
-
 use tracing::warn;
 
-use super::Surroundings;
 use super::loading::Loading;
+use super::{Surroundings, joined};
 use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
 use crate::pipeline::Limits;
 use crate::plan::{CHUNK_ROWS, Footers, Plan, TEXT_CHUNK_ROWS, fingerprint};
 use crate::preprocess::Preprocessor;
-use crate::registry::{ModelArtifact, Registry, RegistryError};
+use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
 use crate::settings::Settings;
 use crate::storage::Place;
@@ -54,20 +52,20 @@ pub(super) fn looked_at(
     around: &Surroundings<'_>,
     begin: impl FnOnce(&ModelArtifact) -> Option<Loading>,
 ) -> Result<Ready, Error> {
-    let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
-    let input = Place::open(&job.input, &around.settings.storage)?;
     // A task of its own, which goes on while a large model is read and its digest computed here.
-    let job_of_task = job.clone();
-    let reading = async move { Footers::of_input(&job_of_task, &input).await };
-    let reading = around.runtime.spawn(reading);
-    let artifact = around.wait(resolved(job, &registry))?;
+    let (job_of_task, storage) = (job.clone(), around.settings.storage.clone());
+    let reading = around.runtime.spawn(async move {
+        let input = Place::open(&job_of_task.input, &storage)?;
+        Ok::<_, Error>(Footers::of_input(&job_of_task, &input).await?)
+    });
+    let artifact = artifact(job, around)?;
     let loading = begin(&artifact);
     let preprocessor = Preprocessor::new(&artifact)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
     let plan = around.wait(async {
-        // Nobody aborts it, so it has panicked; and a panic there is a panic here.
-        let footers = reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-        Plan::make(job, footers?, &preprocessor, chunk_rows).await
+        let footers = joined(reading.await)?;
+        let plan = Plan::make(job, footers, &preprocessor, chunk_rows).await?;
+        Ok::<_, Error>(plan)
     })?;
     for file in &plan.corrupt {
         warn!(file = file.name, "is left out: it {}", file.damage);
@@ -85,12 +83,10 @@ pub(super) fn looked_at(
 /// Resolves the model's version and reads it.
 pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, Error> {
     let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
-    around.wait(resolved(job, &registry))
-}
-
-async fn resolved(job: &Job, registry: &Registry) -> Result<ModelArtifact, RegistryError> {
-    let version = registry.resolve(&job.model_name, &job.model_version).await?;
-    registry.load(&job.model_name, &version).await
+    around.wait(async {
+        let version = registry.resolve(&job.model_name, &job.model_version).await?;
+        registry.load(&job.model_name, &version).await
+    })
 }
 
 /// The device that the settings ask for.

@@ -1,13 +1,11 @@
 //! Whether writers can be kept apart in a store, as trying it has shown; what that left there is removed beside whatever comes next.
 
-use std::panic::resume_unwind;
-
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::desk::RELEASE_TIME;
-use super::{RunError, Surroundings};
+use super::{RunError, Surroundings, joined};
 use crate::error::Error;
 use crate::storage::{StorageError, Traces};
 use crate::validate::Job;
@@ -45,11 +43,7 @@ impl Store {
         };
         let removed = removing.await;
         self.removing = None;
-        match removed {
-            Ok(removed) => removed,
-            // Nobody aborts it, so it has panicked; and a panic there is a panic here.
-            Err(error) => resume_unwind(error.into_panic()),
-        }
+        joined(removed)
     }
 
     /// As `clear`, for a short time, where something else decides how the process ends.
