@@ -55,7 +55,7 @@ with DAG(
     Score(
         task_id="score",
         name="fraud-detector",
-        image="batch-infer:0.1.0",
+        image="batch-infer:0.2.0",
         arguments=[
             "run",
             "--config=/etc/batch-infer/configs/k8s.toml",
