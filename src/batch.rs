@@ -5,13 +5,14 @@
 
 mod encoded;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::MutableBuffer;
 use arrow::compute::CastOptions;
+use arrow::datatypes::Schema;
 use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 
@@ -109,6 +110,12 @@ impl FeatureBatch {
         }
         ("", row as u64)
     }
+}
+
+/// Places of columns by their names.
+pub fn places(schema: &Schema) -> HashMap<&str, usize> {
+    let fields = schema.fields().iter().enumerate();
+    fields.map(|(place, field)| (field.name().as_str(), place)).collect()
 }
 
 /// How many rows make a batch.

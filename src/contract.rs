@@ -8,7 +8,7 @@ mod dtype;
 mod feature;
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -122,20 +122,27 @@ pub enum TextSource {
 }
 
 impl Contract {
-    /// Greatest magnitude of a feature that stays finite in each tensor that takes it as it is.
-    pub fn greatest(&self, feature: &Feature) -> f64 {
-        let name = feature.name();
-        let taking = self
-            .inputs
-            .iter()
-            .filter(|input| input.columns.iter().any(|column| column == name));
+    /// Greatest magnitude of a feature that stays finite in each of these tensors, which take it as it is.
+    pub fn greatest(feature: &Feature, taking: &[&Input]) -> f64 {
         let as_it_is = matches!(feature, Feature::Raw(_) | Feature::Vector(_));
-        let greatest = taking.map(|input| match input.dtype {
+        let greatest = taking.iter().map(|input| match input.dtype {
             TensorType::Float16 if as_it_is => f64::from(half::f16::MAX),
             TensorType::Float16 | TensorType::Bfloat16 | TensorType::Float32 => f64::from(f32::MAX),
             _ => f64::MAX,
         });
         greatest.fold(f64::MAX, f64::min)
+    }
+
+    /// The tensors that take each feature, by its name, in order.
+    pub fn taking(&self) -> HashMap<&str, Vec<&Input>> {
+        let mut taking: HashMap<_, Vec<_>> = HashMap::new();
+        for input in &self.inputs {
+            let names: HashSet<_> = input.columns.iter().map(String::as_str).collect();
+            for name in names {
+                taking.entry(name).or_default().push(input);
+            }
+        }
+        taking
     }
 
     /// Reads `metadata.json`; `origin` names it in messages.
@@ -155,20 +162,30 @@ impl Contract {
         }
     }
 
-    /// The feature of that name.
-    pub fn feature(&self, name: &str) -> Option<&Feature> {
-        self.features.iter().find(|feature| feature.name() == name)
+    /// The features by their names; the first of a name that stands twice.
+    pub fn by_name(&self) -> HashMap<&str, &Feature> {
+        let features = self.features.iter().rev();
+        features.map(|feature| (feature.name(), feature)).collect()
     }
 
     /// True when a tensor is filled column by column, and the model gets the transposed view.
     pub fn is_transposed(&self, input: &Input) -> bool {
-        let scalar = |column: &String| self.feature(column).is_some_and(|feature| feature.width() == 1);
-        input.shape.len() == 2 && input.columns.len() > 1 && input.columns.iter().all(scalar)
+        if input.shape.len() != 2 || input.columns.len() < 2 {
+            return false;
+        }
+        let features = self.by_name();
+        let scalar = |column: &String| {
+            features
+                .get(column.as_str())
+                .is_some_and(|feature| feature.width() == 1)
+        };
+        input.columns.iter().all(scalar)
     }
 
     /// Bytes of a row in all tensors; a text counts as one token.
     pub fn row_bytes(&self) -> usize {
-        let width = |column: &String| self.feature(column).map_or(1, Feature::width);
+        let features = self.by_name();
+        let width = |column: &String| features.get(column.as_str()).map_or(1, |feature| feature.width());
         let inputs = self.inputs.iter();
         inputs
             .map(|input| input.columns.iter().map(width).sum::<usize>() * input.dtype.host().bytes())

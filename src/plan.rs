@@ -16,9 +16,15 @@ mod names;
 mod nulls;
 mod page_index;
 mod pages;
+mod pruned;
 mod schema;
+mod shapes;
+mod wanted;
+
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use futures::future::ready;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::basic::Type;
@@ -40,6 +46,7 @@ pub use fingerprint::{fingerprint, generation, of_rejected};
 pub use footers::{CorruptFile, Footers, read_footer};
 pub use names::OwnNames;
 pub use schema::{Mismatch, Rule};
+pub use wanted::Wanted;
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
 pub const CHUNK_ROWS: usize = 131_072;
@@ -82,8 +89,10 @@ pub struct InputFile {
     pub projection: ProjectionMask,
     /// Columns that it calls otherwise than the job and the contract do.
     pub own_names: OwnNames,
-    /// Its footer, with what the reader needs to decode it.
+    /// Its footer as far as it is read, with what the reader needs to decode it.
     pub metadata: ArrowReaderMetadata,
+    /// Arrow types of all its columns as they would be decoded, also of those that are not read, in words.
+    pub schema_text: Arc<str>,
     /// `key=value` folders on the way to it.
     pub partition: Vec<(String, Option<String>)>,
     /// For each row group, whether a row range of it can be read without the rest.
@@ -150,7 +159,7 @@ impl Plan {
         let Footers {
             sound: footers,
             mut corrupt,
-        } = Footers::read(listing::of_places(places).await?).await?;
+        } = Footers::read(listing::of_places(places).await?, ready(Wanted::all())).await?;
         if let Some(CorruptFile { name, damage }) = corrupt.pop() {
             return Err(PlanError::damaged(name, damage, corrupt.len()));
         }
@@ -264,7 +273,7 @@ impl InputFile {
         columns.fold(0, u64::saturating_add) / (self.row_group_rows(row_group).max(1) as u64)
     }
 
-    /// Arrow types of its columns as they will be decoded.
+    /// Arrow types of the columns that are asked for, as they will be decoded.
     pub fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
     }

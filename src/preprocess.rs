@@ -11,7 +11,7 @@ pub mod screen;
 mod tokens;
 mod vocabulary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
@@ -21,7 +21,7 @@ pub use derive::{Derivation, DeriveError, DerivedColumn};
 pub use prepared::Prepared;
 pub use screen::Screened;
 
-use crate::batch::{BadRow, FeatureBatch, Parallelism};
+use crate::batch::{BadRow, FeatureBatch, Parallelism, places};
 use crate::clock::Clock;
 use crate::contract::{Contract, Feature};
 use crate::error::Seam;
@@ -44,21 +44,16 @@ impl Preprocessor {
     /// Makes ready what the model version's files say.
     pub fn new(artifact: &ModelArtifact) -> Result<Self, PreprocessError> {
         let contract = artifact.contract.clone();
-        let derived: Vec<_> = contract
-            .derived
-            .iter()
-            .map(|derived| DerivedColumn {
-                name: derived.name.clone(),
-                sql: derived.sql.clone(),
-            })
-            .collect();
-        let derivation = Derivation::parse(&derived)?;
+        let derivation = derivation(&contract)?;
+        let taking = contract.taking();
+        let taking = |feature: &Feature| taking.get(feature.name()).map_or(&[][..], Vec::as_slice);
         let encoders = contract
             .features
             .iter()
-            .map(|feature| Encoder::new(feature, &contract, &artifact.files))
+            .map(|feature| Encoder::new(feature, taking(feature), &artifact.files))
             .collect::<Result<_, _>>()?;
-        let greatest = contract.features.iter().map(|feature| contract.greatest(feature));
+        let features = contract.features.iter();
+        let greatest = features.map(|feature| Contract::greatest(feature, taking(feature)));
         Ok(Self {
             greatest: greatest.collect(),
             contract,
@@ -79,16 +74,7 @@ impl Preprocessor {
 
     /// Columns that must be read, each once: of features that are not derived, and of derived columns.
     pub fn required_columns(&self) -> Vec<String> {
-        let derived: Vec<&str> = self.derivation.names().collect();
-        let features = self.contract.features.iter().map(Feature::name);
-        let mut columns: Vec<String> = Vec::new();
-        let plain = features.filter(|name| !derived.contains(name)).map(str::to_owned);
-        for name in plain.chain(self.derivation.required_columns().iter().cloned()) {
-            if !columns.contains(&name) {
-                columns.push(name);
-            }
-        }
-        columns
+        required(&self.contract, &self.derivation)
     }
 
     /// Computes the derived columns and appends them.
@@ -117,12 +103,14 @@ impl Preprocessor {
         rows: impl Fn(&Encoder, &ArrayRef) -> Result<Vec<usize>, ArrowError>,
     ) -> Result<Vec<BadRow>, PreprocessError> {
         let mut bad = Vec::new();
+        let schema = columns.schema();
+        let places = places(&schema);
         for (feature, encoder) in self.contract.features.iter().zip(&self.encoders) {
             let name = feature.name();
-            let Some(column) = columns.column_by_name(name) else {
+            let Some(&place) = places.get(name) else {
                 continue;
             };
-            let rows = rows(encoder, column).map_err(|source| PreprocessError::Column {
+            let rows = rows(encoder, columns.column(place)).map_err(|source| PreprocessError::Column {
                 feature: name.to_owned(),
                 source,
             })?;
@@ -140,6 +128,29 @@ impl Preprocessor {
     ) -> Result<Prepared, PreprocessError> {
         prepared::prepare(&self.contract, &self.encoders, batch, parallelism, clock)
     }
+}
+
+/// Columns that a contract needs, each once, before it is made ready.
+pub fn required_columns(contract: &Contract) -> Result<Vec<String>, DeriveError> {
+    Ok(required(contract, &derivation(contract)?))
+}
+
+fn required(contract: &Contract, derivation: &Derivation) -> Vec<String> {
+    let derived: HashSet<&str> = derivation.names().collect();
+    let features = contract.features.iter().map(Feature::name);
+    let plain = features.filter(|name| !derived.contains(name)).map(str::to_owned);
+    let mut seen = HashSet::new();
+    let mut columns: Vec<String> = plain.chain(derivation.required_columns().iter().cloned()).collect();
+    columns.retain(|name| seen.insert(name.clone()));
+    columns
+}
+
+fn derivation(contract: &Contract) -> Result<Derivation, DeriveError> {
+    let derived = contract.derived.iter().map(|derived| DerivedColumn {
+        name: derived.name.clone(),
+        sql: derived.sql.clone(),
+    });
+    Derivation::parse(&derived.collect::<Vec<_>>())
 }
 
 /// Files beside the model, by name.

@@ -26,7 +26,7 @@ use parquet::errors::ParquetError;
 pub use error::{Fault, ReadError};
 
 use self::page::Held;
-use crate::batch::{ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST};
+use crate::batch::{ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
 use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span};
 use crate::storage::StorageError;
@@ -218,9 +218,11 @@ fn nulls_of(plan: &Plan, rows: usize) -> Result<RecordBatch, ArrowError> {
 fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<RecordBatch, ReadError> {
     let mut fields = Vec::with_capacity(plan.columns.read.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.read.len());
+    let schema = batch.schema();
+    let places = places(&schema);
     for name in &plan.columns.read {
-        let column = match batch.column_by_name(file.own_names.of(name)) {
-            Some(column) => Arc::clone(column),
+        let column = match places.get(file.own_names.of(name)) {
+            Some(&place) => Arc::clone(batch.column(place)),
             None => path_value(file, name, batch.num_rows()),
         };
         let column = match plan.columns.types.get(name) {

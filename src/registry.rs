@@ -113,18 +113,25 @@ impl Registry {
 
     /// Reads a resolved version and checks its digest.
     pub async fn load(&self, name: &str, version: &str) -> Result<ModelArtifact, RegistryError> {
+        self.load_telling(name, version, |_| ()).await
+    }
+
+    /// As `load`; the contract is told as soon as it is known, while the model is still being read.
+    pub async fn load_telling(
+        &self,
+        name: &str,
+        version: &str,
+        tell: impl FnOnce(&Contract),
+    ) -> Result<ModelArtifact, RegistryError> {
         let place = self.place.join(&format!("{name}/{version}"));
-        let (metadata, model) = join(required(&place, "metadata.json"), required(&place, "model.pt")).await;
-        let metadata = metadata?;
-        let origin = place.join("metadata.json").location().to_string();
-        let contract = Contract::from_json(&metadata, &origin)?;
-        if contract.name != name || contract.version != version {
-            return Err(RegistryError::Misplaced {
-                origin,
-                stated: format!("{} {}", contract.name, contract.version),
-                folder: format!("{name} {version}"),
-            });
-        }
+        let contract = async {
+            let metadata = required(&place, "metadata.json").await?;
+            let contract = contract(&metadata, &place, name, version)?;
+            tell(&contract);
+            Ok::<_, RegistryError>((metadata, contract))
+        };
+        let (contract, model) = join(contract, required(&place, "model.pt")).await;
+        let (metadata, contract) = contract?;
         let model = model?;
         let file = || place.join("model.pt").location().to_string();
         let kind = Kind::of(&model);
@@ -197,6 +204,20 @@ impl Registry {
             known: self.place.folders().await.unwrap_or_default(),
         }
     }
+}
+
+/// The contract of a version, which says whose it is.
+fn contract(metadata: &[u8], place: &Place, name: &str, version: &str) -> Result<Contract, RegistryError> {
+    let origin = place.join("metadata.json").location().to_string();
+    let contract = Contract::from_json(metadata, &origin)?;
+    if contract.name == name && contract.version == version {
+        return Ok(contract);
+    }
+    Err(RegistryError::Misplaced {
+        origin,
+        stated: format!("{} {}", contract.name, contract.version),
+        folder: format!("{name} {version}"),
+    })
 }
 
 /// The file beside the model that a feature needs.

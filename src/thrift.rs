@@ -79,8 +79,16 @@ impl<'a> Walk<'a> {
     /// Goes through the fields of a structure. `field` takes the value of a field and says so, or leaves it to be skipped.
     pub fn structure(
         &mut self,
-        mut field: impl FnMut(&mut Self, i64, Kind) -> Result<bool, Malformed>,
+        field: impl FnMut(&mut Self, i64, Kind) -> Result<bool, Malformed>,
     ) -> Result<(), Malformed> {
+        self.fields(field)
+    }
+
+    /// As `structure`, for a `field` that finds other faults as well.
+    pub fn fields<E: From<Malformed>>(
+        &mut self,
+        mut field: impl FnMut(&mut Self, i64, Kind) -> Result<bool, E>,
+    ) -> Result<(), E> {
         self.deeper()?;
         let mut id = 0;
         loop {
@@ -126,6 +134,14 @@ impl<'a> Walk<'a> {
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
+    /// Bytes or text.
+    pub fn binary(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.number()?;
+        let start = self.at;
+        self.forward(usize::try_from(length).unwrap_or(usize::MAX))?;
+        Ok(&self.bytes[start..self.at])
+    }
+
     /// A number without a sign.
     pub fn number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0;
@@ -147,11 +163,7 @@ impl<'a> Walk<'a> {
             Kind::Integer => self.number().map(|_| ()),
             Kind::Double => self.forward(8),
             Kind::Uuid => self.forward(16),
-            Kind::Binary => {
-                let length = self.number()?;
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                self.forward(length)
-            }
+            Kind::Binary => self.binary().map(|_| ()),
             Kind::List => {
                 self.deeper()?;
                 let (kind, count) = self.list()?;

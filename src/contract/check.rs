@@ -1,6 +1,6 @@
 //! Finds what in a contract contradicts itself, all of it at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Activation, Contract, DType, Feature, Input, Output, TensorType};
 
@@ -20,8 +20,9 @@ pub(super) fn problems(contract: &Contract) -> Vec<String> {
     for feature in &contract.features {
         feature_problems(feature, &mut found);
     }
+    let features = contract.by_name();
     for input in &contract.inputs {
-        input_problems(contract, input, &mut found);
+        input_problems(&features, input, &mut found);
     }
     for output in &contract.outputs {
         output_problems(output, &mut found);
@@ -49,24 +50,24 @@ fn names(contract: &Contract, found: &mut Vec<String>) {
             found.push(format!("`{list}`: expected at least one"));
         }
     }
+    let taking = contract.taking();
     for feature in &contract.features {
         let name = feature.name();
-        let taken = |input: &Input| input.columns.iter().any(|column| column == name);
-        if !contract.inputs.iter().any(taken) {
+        let taking = taking.get(name).map_or(&[][..], Vec::as_slice);
+        if taking.is_empty() {
             found.push(format!(
                 "feature `{name}`: no input takes it; list it in the `columns` of one"
             ));
         }
         if let Feature::Vector(_) | Feature::Raw(_) = feature {
-            one_type(contract, name, found);
+            one_type(taking, name, found);
         }
     }
 }
 
 /// What is handed over as it is has one type; arithmetic and look-ups end in the type of each tensor.
-fn one_type(contract: &Contract, name: &str, found: &mut Vec<String>) {
-    let taking = |input: &&Input| input.columns.iter().any(|column| column == name);
-    let mut types: Vec<_> = contract.inputs.iter().filter(taking).map(|input| input.dtype).collect();
+fn one_type(taking: &[&Input], name: &str, found: &mut Vec<String>) {
+    let mut types: Vec<_> = taking.iter().map(|input| input.dtype).collect();
     types.dedup();
     if let [first, second, ..] = types[..] {
         found.push(format!(
@@ -199,12 +200,12 @@ fn shape_problem(shape: &[i64]) -> String {
     )
 }
 
-fn input_problems(contract: &Contract, input: &Input, found: &mut Vec<String>) {
+fn input_problems(features: &HashMap<&str, &Feature>, input: &Input, found: &mut Vec<String>) {
     let mut problem = |text: String| found.push(format!("input `{}`: {text}", input.name));
     let mut width = 0;
     let mut texts = 0;
     for column in &input.columns {
-        match contract.feature(column) {
+        match features.get(column.as_str()).copied() {
             None => problem(format!("column `{column}` is not a feature")),
             Some(Feature::Text(_)) => texts += 1,
             Some(feature) => {

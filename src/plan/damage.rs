@@ -45,7 +45,7 @@ pub enum Damage {
     },
     /// The footer is no structure.
     #[error("has a damaged footer, {0}")]
-    Footer(#[source] Malformed),
+    Footer(#[from] Malformed),
     /// A number in the footer cannot be.
     #[error("has a damaged footer: {0}")]
     Claim(String),

@@ -2,6 +2,8 @@
 //!
 //! Whatever could change a row of the output is in it, and nothing else: neither the machine, nor threads, nor the time.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -41,7 +43,7 @@ struct Input<'a> {
     path: String,
     size: u64,
     etag: Option<&'a str>,
-    schema: String,
+    schema: &'a str,
 }
 
 #[derive(Serialize)]
@@ -50,6 +52,20 @@ struct Model<'a> {
     version: &'a str,
     sha256: &'a str,
     metadata_sha256: &'a str,
+}
+
+/// Takes what is written into a digest.
+struct Digested(Sha256);
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -63,7 +79,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded
         path: file.place.location().to_string(),
         size: file.size,
         etag: file.etag.as_deref(),
-        schema: file.schema().to_string(),
+        schema: &file.schema_text,
     });
     let identity = Identity {
         job: &job.name,
@@ -90,8 +106,10 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded
             env!("CARGO_PKG_VERSION_MINOR")
         ),
     };
-    let text = serde_json::to_vec(&identity).expect("strings and numbers become JSON");
-    hex(&Sha256::digest(&text)[..KEPT_BYTES])
+    // Written piece by piece: of many wide files it is larger than all else that is planned.
+    let mut digested = Digested(Sha256::new());
+    serde_json::to_writer(&mut digested, &identity).expect("strings and numbers become JSON");
+    hex(&digested.0.finalize()[..KEPT_BYTES])
 }
 
 /// The identity of the plan of those rows that another plan rejected.

@@ -1,22 +1,26 @@
 //! Reads the footers of the input's files, many at a time, and prepares each file for its reader.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 use percent_encoding::percent_decode_str;
 
-use super::claims::{self, SMALLEST_FILE, TAIL_BYTES, footer_length};
+use super::claims::{SMALLEST_FILE, TAIL_BYTES, footer_length};
 use super::damage::{Damage, reading};
 use super::listing::{self, Listed};
 use super::names::OwnNames;
-use super::{Columns, InputFile, PlanError, column_type};
+use super::shapes::Shapes;
+use super::wanted::Wanted;
+use super::{Columns, InputFile, PlanError, column_type, pruned};
 use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
@@ -29,8 +33,9 @@ const FOOTER_BYTES: u64 = 64 * 1024;
 /// A file with its footer.
 pub(super) struct Footer {
     pub(super) file: Listed,
+    /// What is said of the columns that are asked for, and of no others.
     pub(super) metadata: Arc<ParquetMetaData>,
-    /// Its columns, by the names that the job and the contract use.
+    /// All its columns, by the names that the job and the contract use. Files whose columns are the same share it.
     pub(super) schema: SchemaRef,
     /// Those of them that the file calls otherwise.
     pub(super) own_names: OwnNames,
@@ -53,14 +58,16 @@ pub struct Footers {
 }
 
 impl Footers {
-    /// Lists the input of a job and reads the footers. The model is not asked, so that both can be read side by side.
-    pub async fn of_input(job: &Job, input: &Place) -> Result<Self, PlanError> {
-        Self::read(listing::list(job, input).await?).await
+    /// Lists the input of a job and reads the footers. They are read beside the model; `wanted` comes as soon as its contract is known, and
+    /// until then only a few are held.
+    pub async fn of_input(job: &Job, input: &Place, wanted: impl Future<Output = Wanted>) -> Result<Self, PlanError> {
+        Self::read(listing::list(job, input).await?, wanted).await
     }
 
-    pub(super) async fn read(files: Vec<Listed>) -> Result<Self, PlanError> {
-        let footers = stream::iter(files.into_iter().map(footer)).buffered(CONCURRENT);
-        let read: Vec<_> = footers.try_collect().await?;
+    pub(super) async fn read(files: Vec<Listed>, wanted: impl Future<Output = Wanted>) -> Result<Self, PlanError> {
+        let shapes = wanted.map(|wanted| Arc::new(Shapes::new(wanted))).shared();
+        let footers = files.into_iter().map(|file| footer(file, shapes.clone()));
+        let read: Vec<_> = stream::iter(footers).buffered(CONCURRENT).try_collect().await?;
         let (mut sound, mut corrupt) = (Vec::with_capacity(read.len()), Vec::new());
         for footer in read {
             match footer {
@@ -72,9 +79,12 @@ impl Footers {
     }
 }
 
-async fn footer(file: Listed) -> Result<Result<Footer, CorruptFile>, StorageError> {
+async fn footer(
+    file: Listed,
+    shapes: impl Future<Output = Arc<Shapes>>,
+) -> Result<Result<Footer, CorruptFile>, StorageError> {
     let read = match bytes(&file).await? {
-        Ok(bytes) => read_footer(&bytes, file.meta.size),
+        Ok(bytes) => pruned::read(&bytes, file.meta.size, shapes.await.as_ref()),
         Err(damage) => Err(damage),
     };
     Ok(match read {
@@ -122,20 +132,9 @@ async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
     Ok(Ok(read.into_iter().next().unwrap_or_default()))
 }
 
-/// Reads the bytes of a footer that ends a file of `size` bytes.
+/// Reads the bytes of a footer that ends a file of `size` bytes, with all its columns.
 pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
-    claims::outline(footer)?;
-    let metadata = reading(|| ParquetMetaDataReader::decode_metadata(footer))?;
-    claims::check(&metadata, size)?;
-    let metadata = Arc::new(metadata);
-    let arrow = |options| reading(|| ArrowReaderMetadata::try_new(Arc::clone(&metadata), options));
-    let arrow = match arrow(ArrowReaderOptions::new()) {
-        Ok(arrow) => arrow,
-        // Types of Arrow that this reader does not know stand beside the types of Parquet, which it does.
-        Err(error) => arrow(ArrowReaderOptions::new().with_skip_arrow_metadata(true)).map_err(|_| error)?,
-    };
-    let schema = Arc::clone(arrow.schema());
-    Ok((metadata, schema))
+    pruned::read(footer, size, &Shapes::new(Wanted::all()))
 }
 
 /// What writers put into a path for a null.
@@ -188,13 +187,30 @@ fn unwrapped(error: ParquetError) -> Result<StorageError, ParquetError> {
     }
 }
 
+/// How files whose columns are the same are read.
+struct Opening {
+    /// The columns that are asked for, in the types in which they are to be decoded.
+    schema: SchemaRef,
+    /// All columns in those types.
+    text: Arc<str>,
+    projection: ProjectionMask,
+}
+
 /// Gives each file the Arrow types in which its columns are to be decoded.
 pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputFile>, PlanError> {
+    let mut openings = HashMap::new();
+    // What a place in memory stands for stays there as long as the footers do.
+    let mut held = Vec::new();
     footers
         .into_iter()
         .map(|footer| {
-            let schema = as_planned(&footer.schema, columns, &footer.own_names);
-            let options = ArrowReaderOptions::new().with_schema(schema);
+            let parquet = footer.metadata.file_metadata().schema_descr_ptr();
+            let key = (Arc::as_ptr(&footer.schema), Arc::as_ptr(&parquet));
+            let opening = openings.entry(key).or_insert_with(|| {
+                held.push((Arc::clone(&footer.schema), parquet));
+                opening(&footer, columns)
+            });
+            let options = ArrowReaderOptions::new().with_schema(Arc::clone(&opening.schema));
             let metadata = reading(|| ArrowReaderMetadata::try_new(footer.metadata, options));
             let metadata = metadata.map_err(|damage| PlanError::Damaged {
                 file: footer.file.name.clone(),
@@ -205,9 +221,10 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 name: footer.file.name,
                 size: footer.file.meta.size,
                 etag: footer.file.meta.e_tag,
-                projection: columns.projection(metadata.parquet_schema(), &footer.own_names),
+                projection: opening.projection.clone(),
                 own_names: footer.own_names,
                 metadata,
+                schema_text: Arc::clone(&opening.text),
                 partition: footer.partition,
                 divisible: Vec::new(),
             })
@@ -215,8 +232,24 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
         .collect()
 }
 
-/// The file's own schema with the planned types, as far as decoding alone can give them.
-fn as_planned(schema: &Schema, columns: &Columns, own_names: &OwnNames) -> SchemaRef {
+fn opening(footer: &Footer, columns: &Columns) -> Opening {
+    let parquet = footer.metadata.file_metadata().schema_descr();
+    let roots = parquet.root_schema().get_fields().iter();
+    let kept: HashSet<&str> = roots.map(|field| field.name()).collect();
+    let planned = Schema::new(as_planned(&footer.schema, columns, &footer.own_names));
+    let fields = planned
+        .fields()
+        .iter()
+        .filter(|field| kept.contains(field.name().as_str()));
+    Opening {
+        schema: Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>())),
+        text: planned.to_string().into(),
+        projection: columns.projection(parquet, &footer.own_names),
+    }
+}
+
+/// The file's own columns with the planned types, as far as decoding alone can give them.
+fn as_planned(schema: &Schema, columns: &Columns, own_names: &OwnNames) -> Vec<FieldRef> {
     let fields = schema
         .fields()
         .iter()
@@ -228,10 +261,7 @@ fn as_planned(schema: &Schema, columns: &Columns, own_names: &OwnNames) -> Schem
             }
             None => Arc::clone(field),
         });
-    Arc::new(Schema::new_with_metadata(
-        fields.collect::<Vec<_>>(),
-        schema.metadata().clone(),
-    ))
+    fields.collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 //!
 //! Only what a writer has counted is known. A file without such counts is found out row by row.
 
+use std::collections::HashMap;
+
+use parquet::file::metadata::ParquetMetaData;
+
 use super::footers::Footer;
 use super::schema::{Mismatch, Rule};
 use crate::preprocess::Preprocessor;
@@ -17,15 +21,14 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
     let features = features.map(|feature| (feature.name(), Reason::NullFeature));
     let keys = job.keys.iter().map(|key| (key.as_str(), Reason::NullKey));
     let strict: Vec<_> = keys.chain(features).collect();
+    let counts = counts(&strict, footers);
     let mut found = Vec::new();
-    for (name, reason) in strict {
-        let counts: Vec<_> = footers.iter().map(|footer| (footer, counted(footer, name))).collect();
-        let all: u64 = counts.iter().map(|(_, nulls)| nulls).sum();
+    for ((name, reason), counts) in strict.into_iter().zip(counts) {
+        let all = counts.iter().fold(0, |sum: u64, (_, nulls)| sum.saturating_add(*nulls));
         let Some(expected) = tolerated(&job.rows, reason, all) else {
             continue;
         };
-        let with_nulls = counts.into_iter().filter(|(_, nulls)| *nulls > 0);
-        found.extend(with_nulls.map(|(footer, nulls)| Mismatch {
+        found.extend(counts.into_iter().map(|(footer, nulls)| Mismatch {
             file: footer.file.name.clone(),
             column: name.to_owned(),
             expected: expected.clone(),
@@ -41,6 +44,22 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
     found
 }
 
+/// For each column the files that have nulls in it, and how many.
+fn counts<'a>(strict: &[(&str, Reason)], footers: &'a [Footer]) -> Vec<Vec<(&'a Footer, u64)>> {
+    let mut counts: Vec<_> = strict.iter().map(|_| Vec::new()).collect();
+    for footer in footers {
+        let leaves = leaves(footer);
+        for (&(name, _), counts) in strict.iter().zip(&mut counts) {
+            let own = footer.own_names.of(name);
+            let nulls = leaves.get(own).map_or(0, |&leaf| counted(&footer.metadata, leaf));
+            if nulls > 0 {
+                counts.push((footer, nulls));
+            }
+        }
+    }
+    counts
+}
+
 /// What the job tolerates, in words, if that is less than there is.
 fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
     match rows.on.action(reason) {
@@ -53,15 +72,21 @@ fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
     }
 }
 
-/// Nulls of a column that is no list and lies in no struct, so far as the footer counts them.
-fn counted(footer: &Footer, name: &str) -> u64 {
-    let schema = footer.metadata.file_metadata().schema_descr();
-    let own = footer.own_names.of(name);
-    let mut leaves = (0..schema.num_columns()).filter(|&leaf| schema.column(leaf).path().parts() == [own]);
-    let Some(leaf) = leaves.next() else {
-        return 0;
-    };
-    let groups = footer.metadata.row_groups().iter();
+/// The columns of a file that are no lists and lie in no struct, by their names in it.
+fn leaves(footer: &Footer) -> HashMap<&str, usize> {
+    let columns = footer.metadata.file_metadata().schema_descr().columns();
+    let flat = columns.iter().enumerate().filter_map(|(leaf, column)| {
+        let [name] = column.path().parts() else {
+            return None;
+        };
+        Some((name.as_str(), leaf))
+    });
+    flat.collect()
+}
+
+/// Nulls of a column, so far as the footer counts them.
+fn counted(metadata: &ParquetMetaData, leaf: usize) -> u64 {
+    let groups = metadata.row_groups().iter();
     let counts = groups.filter_map(|group| group.column(leaf).statistics()?.null_count_opt());
-    counts.sum()
+    counts.fold(0, u64::saturating_add)
 }

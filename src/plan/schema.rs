@@ -2,7 +2,7 @@
 //!
 //! Takes footers, gives the [`Columns`] of the run or every difference of every file in one answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use super::accepts::{accepts, expected};
 use super::column_type::{self, Reach};
 use super::footers::Footer;
+use super::names::Alike;
 use super::{Columns, PlanError, names, nulls};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
@@ -101,18 +102,36 @@ pub(super) fn listed(mismatches: &[Mismatch]) -> String {
 
 /// Checks every file; gives the columns of the run.
 pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) -> Result<Columns, PlanError> {
+    let (kinds, kind_of) = kinds(footers);
     let mut check = Check {
         job,
         preprocessor,
+        features: preprocessor.contract().by_name(),
+        carried: job.keys.iter().chain(&job.passthrough).map(String::as_str).collect(),
         mismatches: Vec::new(),
     };
-    for footer in footers {
-        check.file(footer);
-    }
-    let columns = check.columns(footers);
+    let by_kind: Vec<_> = kinds
+        .iter()
+        .map(|kind| {
+            check.file(kind);
+            std::mem::take(&mut check.mismatches)
+        })
+        .collect();
+    // Files whose columns are the same differ in the same way.
+    let mut mismatches: Vec<_> = footers
+        .iter()
+        .zip(kind_of)
+        .flat_map(|(footer, kind)| {
+            by_kind[kind].iter().map(|mismatch| Mismatch {
+                file: footer.file.name.clone(),
+                ..mismatch.clone()
+            })
+        })
+        .collect();
+    let columns = check.columns(&kinds);
+    mismatches.extend(check.mismatches);
     let nulls = nulls::intolerable(job, preprocessor, footers);
-    if !check.mismatches.is_empty() {
-        let mut mismatches = check.mismatches;
+    if !mismatches.is_empty() {
         mismatches.extend(nulls);
         return Err(PlanError::Schema { mismatches });
     }
@@ -122,44 +141,95 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
     Ok(columns)
 }
 
+/// The first of all files whose columns are the same, with its columns by name.
+struct Kind<'a> {
+    footer: &'a Footer,
+    columns: HashMap<&'a str, &'a FieldRef>,
+    folders: HashSet<&'a str>,
+}
+
+/// The kinds of file, in order of the first of each, and for each file its kind.
+fn kinds(footers: &[Footer]) -> (Vec<Kind<'_>>, Vec<usize>) {
+    let mut known = HashMap::new();
+    let mut kinds = Vec::new();
+    let kind_of = footers.iter().map(|footer| {
+        let folders: Vec<&str> = footer.partition.iter().map(|(key, _)| key.as_str()).collect();
+        let new = kinds.len();
+        let key = (Arc::as_ptr(&footer.schema), folders);
+        *known.entry(key).or_insert_with_key(|(_, folders)| {
+            let mut columns = HashMap::new();
+            for field in footer.schema.fields() {
+                columns.entry(field.name().as_str()).or_insert(field);
+            }
+            kinds.push(Kind {
+                footer,
+                columns,
+                folders: folders.iter().copied().collect(),
+            });
+            new
+        })
+    });
+    let kind_of = kind_of.collect();
+    (kinds, kind_of)
+}
+
+impl Kind<'_> {
+    fn name(&self) -> &str {
+        &self.footer.file.name
+    }
+
+    fn column(&self, name: &str) -> Option<&FieldRef> {
+        self.columns.get(name).copied()
+    }
+
+    /// A column of the file, or a folder `name=value` on the way to it, which is a string.
+    fn carried(&self, name: &str) -> Option<FieldRef> {
+        match self.column(name) {
+            Some(field) => Some(Arc::clone(field)),
+            None if self.folders.contains(name) => Some(Arc::new(Field::new(name, DataType::Utf8, true))),
+            None => None,
+        }
+    }
+}
+
 struct Check<'a> {
     job: &'a Job,
     preprocessor: &'a Preprocessor,
+    features: HashMap<&'a str, &'a Feature>,
+    carried: HashSet<&'a str>,
     mismatches: Vec<Mismatch>,
 }
 
 impl Check<'_> {
-    fn file(&mut self, footer: &Footer) {
-        self.duplicates(footer);
+    fn file(&mut self, kind: &Kind<'_>) {
+        self.duplicates(kind);
+        let alike = Alike::of(kind.footer);
         if self.job.case_insensitive {
-            self.ambiguous(footer);
+            self.ambiguous(kind, &alike);
         }
         let carried = self.job.keys.iter().chain(&self.job.passthrough);
         for name in carried {
-            if carried_field(footer, name).is_none() {
-                self.missing(footer, name, "a key or passthrough column");
+            if kind.carried(name).is_none() {
+                self.missing(kind, &alike, name, "a key or passthrough column");
             }
         }
         let contract = self.preprocessor.contract();
         let derivation = self.preprocessor.derivation();
         for name in derivation.required_columns() {
-            if column(footer, name).is_none() {
-                self.missing(footer, name, "a column that a derived feature reads");
+            if kind.column(name).is_none() {
+                self.missing(kind, &alike, name, "a column that a derived feature reads");
             }
         }
-        let derived = self.derived(footer);
+        let derived = self.derived(kind);
+        let derived: HashMap<_, _> = derived.iter().map(|field| (field.name().as_str(), field)).collect();
         for feature in &contract.features {
             let name = feature.name();
-            match derived
-                .iter()
-                .find(|field| field.name() == name)
-                .or_else(|| column(footer, name))
-            {
-                None => self.missing(footer, name, &expected(feature)),
+            match derived.get(name).copied().or_else(|| kind.column(name)) {
+                None => self.missing(kind, &alike, name, &expected(feature)),
                 Some(field) => {
                     if let Err(hint) = accepts(feature, field.data_type()) {
                         self.mismatches.push(Mismatch {
-                            file: footer.file.name.clone(),
+                            file: kind.name().to_owned(),
                             column: name.to_owned(),
                             expected: expected(feature),
                             found: field.data_type().to_string(),
@@ -176,23 +246,23 @@ impl Check<'_> {
     }
 
     /// Types of the derived columns for this file; empty when they cannot be told, which is then a mismatch of its own.
-    fn derived(&mut self, footer: &Footer) -> Vec<FieldRef> {
+    fn derived(&mut self, kind: &Kind<'_>) -> Vec<FieldRef> {
         let derivation = self.preprocessor.derivation();
         let complete = derivation
             .required_columns()
             .iter()
-            .all(|name| column(footer, name).is_some());
+            .all(|name| kind.column(name).is_some());
         if !complete {
             return derivation
                 .names()
                 .map(|name| Arc::new(Field::new(name, DataType::Float32, true)))
                 .collect();
         }
-        match derivation.output_fields(&footer.schema) {
+        match derivation.output_fields(&kind.footer.schema) {
             Ok(fields) => fields.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 self.mismatches.push(Mismatch {
-                    file: footer.file.name.clone(),
+                    file: kind.name().to_owned(),
                     column: error.column().to_owned(),
                     expected: "an expression that fits the columns".to_owned(),
                     found: error.to_string(),
@@ -204,18 +274,14 @@ impl Check<'_> {
         }
     }
 
-    fn missing(&mut self, footer: &Footer, name: &str, expected: &str) {
-        let other_case = footer
-            .schema
-            .fields()
-            .iter()
-            .find(|field| field.name().to_lowercase() == name.to_lowercase());
-        if self.job.case_insensitive && names::alike(footer, name).len() > 1 {
+    fn missing(&mut self, kind: &Kind<'_>, alike: &Alike<'_>, name: &str, expected: &str) {
+        if self.job.case_insensitive && alike.to(name).nth(1).is_some() {
             // That has been said.
             return;
         }
+        let other_case = alike.to(name).find(|own| kind.columns.contains_key(own));
         self.mismatches.push(Mismatch {
-            file: footer.file.name.clone(),
+            file: kind.name().to_owned(),
             column: name.to_owned(),
             expected: expected.to_owned(),
             found: "no such column".to_owned(),
@@ -225,23 +291,22 @@ impl Check<'_> {
                 Rule::Missing
             },
             hint: other_case
-                .map(|field| {
-                    let own = field.name();
+                .map(|own| {
                     format!("there is `{own}`; names are compared by case, unless input.case_insensitive = true")
                 })
-                .or_else(|| names::hidden(footer, name)),
+                .or_else(|| names::hidden(kind.footer, name)),
         });
     }
 
     /// Columns that could be either of two of the file.
-    fn ambiguous(&mut self, footer: &Footer) {
+    fn ambiguous(&mut self, kind: &Kind<'_>, alike: &Alike<'_>) {
         let names: BTreeSet<_> = names::wanted(self.job, self.preprocessor).into_iter().collect();
         for name in names {
-            let alike = names::alike(footer, &name);
+            let alike: BTreeSet<_> = alike.to(&name).collect();
             if alike.len() > 1 {
                 let found = alike.iter().map(|own| format!("`{own}`"));
                 self.mismatches.push(Mismatch {
-                    file: footer.file.name.clone(),
+                    file: kind.name().to_owned(),
                     expected: "one column of that name, in whatever case".to_owned(),
                     found: found.collect::<Vec<_>>().join(" and "),
                     rule: Rule::Case,
@@ -254,12 +319,12 @@ impl Check<'_> {
         }
     }
 
-    fn duplicates(&mut self, footer: &Footer) {
-        let mut seen = BTreeSet::new();
-        for field in footer.schema.fields() {
+    fn duplicates(&mut self, kind: &Kind<'_>) {
+        let mut seen = HashSet::new();
+        for field in kind.footer.schema.fields() {
             if !seen.insert(field.name()) {
                 self.mismatches.push(Mismatch {
-                    file: footer.file.name.clone(),
+                    file: kind.name().to_owned(),
                     column: field.name().clone(),
                     expected: "one column of that name".to_owned(),
                     found: "two".to_owned(),
@@ -270,23 +335,24 @@ impl Check<'_> {
         }
     }
 
-    fn columns(&mut self, footers: &[Footer]) -> Columns {
-        let mut read: Vec<String> = Vec::new();
-        let features = self.preprocessor.required_columns();
-        for name in self.carried_names().chain(&features) {
-            if !read.contains(name) {
-                read.push(name.clone());
-            }
-        }
+    fn columns(&mut self, kinds: &[Kind<'_>]) -> Columns {
+        let mut seen = HashSet::new();
+        let mut read = names::wanted(self.job, self.preprocessor);
+        read.retain(|name| seen.insert(name.clone()));
+        let in_sql = self.preprocessor.derivation().required_columns();
+        let in_sql: HashSet<&str> = in_sql.iter().map(String::as_str).collect();
         let types: BTreeMap<_, _> = read
             .iter()
-            .filter_map(|name| self.one_type(footers, name).map(|kind| (name.clone(), kind)))
+            .filter_map(|name| {
+                let kind = self.one_type(kinds, name, &in_sql)?;
+                Some((name.clone(), kind))
+            })
             .collect();
-        let in_files = |name: &&String| footers.iter().all(|footer| column(footer, name).is_some());
+        let in_files = |name: &&String| kinds.iter().all(|kind| kind.column(name).is_some());
         let carried = |names: &[String]| -> Vec<FieldRef> {
             let known = names.iter().filter_map(|name| types.get(name).map(|kind| (name, kind)));
             known
-                .map(|(name, kind)| Arc::new(Field::new(name, kind.clone(), nullable(footers, name))))
+                .map(|(name, kind)| Arc::new(Field::new(name, kind.clone(), nullable(kinds, name))))
                 .collect()
         };
         Columns {
@@ -298,62 +364,48 @@ impl Check<'_> {
         }
     }
 
-    fn carried_names(&self) -> impl Iterator<Item = &String> {
-        self.job.keys.iter().chain(&self.job.passthrough)
-    }
-
-    /// The type in which every file gives the column; a mismatch where there is none.
-    fn one_type(&mut self, footers: &[Footer], name: &str) -> Option<DataType> {
+    /// The type in which every file gives the column; a mismatch where there is none. `in_sql` are the columns that derived ones read.
+    fn one_type(&mut self, kinds: &[Kind<'_>], name: &str, in_sql: &HashSet<&str>) -> Option<DataType> {
         let reach = self.reach(name);
-        let mut fields = footers
-            .iter()
-            .filter_map(|footer| Some((footer, carried_field(footer, name)?)));
+        let mut fields = kinds.iter().filter_map(|kind| Some((kind, kind.carried(name)?)));
         let (first, field) = fields.next()?;
-        let mut kind = column_type::plain(field.data_type());
-        for (footer, field) in fields {
-            let Some(common) = column_type::common(&kind, field.data_type(), reach) else {
+        let mut found = column_type::plain(field.data_type());
+        for (kind, field) in fields {
+            let Some(common) = column_type::common(&found, field.data_type(), reach) else {
                 self.mismatches.push(Mismatch {
-                    file: footer.file.name.clone(),
+                    file: kind.name().to_owned(),
                     column: name.to_owned(),
-                    expected: format!("{kind} as in `{}`", first.file.name),
+                    expected: format!("{found} as in `{}`", first.name()),
                     found: field.data_type().to_string(),
                     rule: Rule::Files,
                     hint: None,
                 });
                 return None;
             };
-            kind = common;
+            found = common;
         }
-        Some(if self.is_looked_up(name) && column_type::is_string(&kind) {
+        let looked_up = self.is_looked_up(name) && !in_sql.contains(name);
+        Some(if looked_up && column_type::is_string(&found) {
             dictionary()
         } else {
-            kind
+            found
         })
     }
 
     fn reach(&self, name: &str) -> Reach {
-        let contract = self.preprocessor.contract();
-        if self.carried_names().any(|carried| carried == name) {
+        if self.carried.contains(name) {
             Reach::Names
-        } else if matches!(contract.feature(name), Some(Feature::Raw(_))) {
+        } else if matches!(self.features.get(name), Some(Feature::Raw(_))) {
             Reach::Numbers
         } else {
             Reach::Casts
         }
     }
 
-    /// Whether the column is for a vocabulary and for nothing else: then each distinct value is looked up once, and not once a row.
+    /// Whether the column is a category and not carried: where nothing else reads it, each distinct value is looked up once, and not once a
+    /// row.
     fn is_looked_up(&self, name: &str) -> bool {
-        matches!(
-            self.preprocessor.contract().feature(name),
-            Some(Feature::Categorical(_))
-        ) && !self.carried_names().any(|carried| carried == name)
-            && !self
-                .preprocessor
-                .derivation()
-                .required_columns()
-                .iter()
-                .any(|column| column == name)
+        matches!(self.features.get(name), Some(Feature::Categorical(_))) && !self.carried.contains(name)
     }
 }
 
@@ -362,21 +414,7 @@ fn dictionary() -> DataType {
 }
 
 /// Whether any file may have nulls in the column.
-fn nullable(footers: &[Footer], name: &str) -> bool {
-    let mut fields = footers.iter().filter_map(|footer| carried_field(footer, name));
+fn nullable(kinds: &[Kind<'_>], name: &str) -> bool {
+    let mut fields = kinds.iter().filter_map(|kind| kind.carried(name));
     fields.any(|field| field.is_nullable() || field.data_type() == &DataType::Null)
-}
-
-fn column<'a>(footer: &'a Footer, name: &str) -> Option<&'a FieldRef> {
-    footer.schema.fields().iter().find(|field| field.name() == name)
-}
-
-/// A column of the file, or a folder `name=value` on the way to it, which is a string.
-fn carried_field(footer: &Footer, name: &str) -> Option<FieldRef> {
-    let in_path = || footer.partition.iter().any(|(key, _)| key == name);
-    match column(footer, name) {
-        Some(field) => Some(Arc::clone(field)),
-        None if in_path() => Some(Arc::new(Field::new(name, DataType::Utf8, true))),
-        None => None,
-    }
 }

@@ -11,7 +11,7 @@ use super::tokens::Tokens;
 use super::vocabulary::{Codes, Lookup};
 use super::{PreprocessError, SideFiles};
 use crate::batch::STRICT_CAST;
-use crate::contract::{Cast, Contract, Feature, Numeric, TensorType};
+use crate::contract::{Cast, Feature, Input, Numeric, TensorType};
 
 /// How one feature's column is made ready, with its constants and tables.
 #[derive(Debug)]
@@ -45,13 +45,13 @@ pub(super) enum Column {
 }
 
 impl Encoder {
-    pub(super) fn new(feature: &Feature, contract: &Contract, files: &SideFiles) -> Result<Self, PreprocessError> {
+    pub(super) fn new(feature: &Feature, taking: &[&Input], files: &SideFiles) -> Result<Self, PreprocessError> {
         Ok(match feature {
-            Feature::Numeric(numeric) => Self::Numeric(numeric.clone(), precision(numeric, contract)),
+            Feature::Numeric(numeric) => Self::Numeric(numeric.clone(), precision(numeric, taking)),
             Feature::Categorical(categorical) => Self::Categorical(Lookup::new(categorical, files)?),
             Feature::Text(text) => Self::Text(Box::new(Tokens::new(text, files)?)),
-            Feature::Vector(vector) => Self::Vector(tensor_type(&vector.name, contract)),
-            Feature::Raw(raw) => Self::Raw(tensor_type(&raw.name, contract)),
+            Feature::Vector(_) => Self::Vector(tensor_type(taking)),
+            Feature::Raw(_) => Self::Raw(tensor_type(taking)),
         })
     }
 
@@ -137,12 +137,9 @@ impl Column {
 }
 
 /// Double where a tensor holds more digits than a float32, and where a time would lose its seconds in one.
-fn precision(numeric: &Numeric, contract: &Contract) -> Precision {
-    let taking = contract
-        .inputs
-        .iter()
-        .filter(|input| input.columns.contains(&numeric.name));
+fn precision(numeric: &Numeric, taking: &[&Input]) -> Precision {
     let wide = taking
+        .iter()
         .map(|input| input.dtype)
         .any(|dtype| matches!(dtype, TensorType::Float64 | TensorType::Int64 | TensorType::Int32));
     let time = matches!(numeric.cast, Some(Cast::EpochSeconds | Cast::EpochMillis));
@@ -154,12 +151,8 @@ fn precision(numeric: &Numeric, contract: &Contract) -> Precision {
 }
 
 /// Type of the tensors that take a vector or raw feature: the contract's check sees that it is one.
-fn tensor_type(name: &str, contract: &Contract) -> TensorType {
-    let taking = contract
-        .inputs
-        .iter()
-        .find(|input| input.columns.iter().any(|column| column == name));
-    taking.map_or(TensorType::Float32, |input| input.dtype)
+fn tensor_type(taking: &[&Input]) -> TensorType {
+    taking.first().map_or(TensorType::Float32, |input| input.dtype)
 }
 
 /// Overflow becomes a null, which is how the rows are found that overflow.

@@ -1,15 +1,17 @@
 //! A chunk whose columns are ready, cut into batches of rows and filled into tensors.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
 
 use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
-use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism};
+use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism, places};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::contract::Contract;
 
@@ -34,6 +36,8 @@ pub(super) fn prepare(
     clock: &dyn Clock,
 ) -> Result<Prepared, PreprocessError> {
     let rows = batch.columns.num_rows();
+    let schema = batch.columns.schema();
+    let places = places(&schema);
     let mut columns = Vec::with_capacity(encoders.len());
     let mut names = Vec::with_capacity(encoders.len());
     let mut order = None;
@@ -50,7 +54,9 @@ pub(super) fn prepare(
                 feature: name.to_owned(),
                 source,
             };
-            let values = column(&batch.columns, name).map_err(failed)?;
+            let values = places.get(name).map(|&place| Arc::clone(batch.columns.column(place)));
+            let missing = || ArrowError::SchemaError(format!("no column `{name}` in the batch"));
+            let values = values.ok_or_else(missing).map_err(failed)?;
             if let (Some(order), false) = (&order, text) {
                 let values = take(&values, order, None).map_err(failed)?;
                 columns.push(encoder.encode(name, &values)?);
@@ -86,7 +92,8 @@ pub(super) fn prepare(
             }
         }
     }
-    let place = |name: &String| names.iter().position(|column| column == name);
+    let names: HashMap<_, _> = (0..).zip(names).map(|(column, name)| (name, column)).collect();
+    let place = |name: &String| names.get(name.as_str()).copied();
     let inputs = contract.inputs.iter();
     let inputs = inputs
         .map(|input| input.columns.iter().filter_map(place).collect())
@@ -99,11 +106,6 @@ pub(super) fn prepare(
         order,
         took,
     })
-}
-
-fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
-    let found = batch.column_by_name(name).cloned();
-    found.ok_or_else(|| ArrowError::SchemaError(format!("no column `{name}` in the batch")))
 }
 
 /// Rows with the longest document first, so that neighbours need little padding and the largest batch comes first.

@@ -5,6 +5,7 @@
 mod lists;
 mod numbers;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
@@ -14,7 +15,7 @@ use arrow::error::ArrowError;
 
 use super::Preprocessor;
 use super::column::{LENIENT, number, plain};
-use crate::batch::{BadRow, FeatureBatch};
+use crate::batch::{BadRow, FeatureBatch, places};
 use crate::contract::{Cast, Feature, TensorType};
 use crate::spec::{Action, Reason, RowActions};
 
@@ -46,13 +47,14 @@ pub fn features(
             screen.nulls(index, Reason::NullKey, key);
         }
     }
+    let places = places(&schema);
     let features = preprocessor.contract.features.iter();
     for (feature, greatest) in features.zip(&preprocessor.greatest) {
-        if let Ok(index) = schema.index_of(feature.name()) {
+        if let Some(&index) = places.get(feature.name()) {
             screen.feature(index, feature, *greatest)?;
         }
     }
-    let columns = RecordBatch::try_new(schema, screen.columns)?;
+    let columns = RecordBatch::try_new(Arc::clone(&schema), screen.columns)?;
     screen.bad.extend(known);
     let bad = once(screen.bad);
     Ok(Screened {
@@ -103,12 +105,14 @@ pub fn kept(rows: usize, bad: &[BadRow]) -> BooleanArray {
 pub fn nulled(columns: &RecordBatch, bad: &[BadRow]) -> Result<RecordBatch, ArrowError> {
     let schema = columns.schema();
     let mut arrays = columns.columns().to_vec();
+    let mut gone: HashMap<&str, Vec<bool>> = HashMap::new();
+    for bad in bad {
+        let rows = gone.entry(&bad.column);
+        rows.or_insert_with(|| vec![false; columns.num_rows()])[bad.row] = true;
+    }
     for (index, field) in schema.fields().iter().enumerate() {
-        let of_column = bad.iter().filter(|bad| bad.column == *field.name());
-        let mut gone = vec![false; columns.num_rows()];
-        of_column.for_each(|bad| gone[bad.row] = true);
-        if gone.contains(&true) {
-            arrays[index] = nullif(&arrays[index], &BooleanArray::from(gone))?;
+        if let Some(gone) = gone.get(field.name().as_str()) {
+            arrays[index] = nullif(&arrays[index], &BooleanArray::from(gone.clone()))?;
         }
     }
     RecordBatch::try_new(schema, arrays)

@@ -21,8 +21,8 @@ pub(super) fn columns(plan: &Plan, file: &InputFile, span: &Span, held: &Held) -
         // A column of another type in other files is cast.
         let as_it_is = |root: usize| plan.columns.types.get(name) == Some(file.schema().field(root).data_type());
         let leaf = file.leaves().find(|&leaf| {
-            let path = schema.column(leaf).path().parts().to_vec();
-            path == [name.clone()] && as_it_is(schema.get_column_root_idx(leaf))
+            let path = schema.columns()[leaf].path().parts();
+            path == std::slice::from_ref(name) && as_it_is(schema.get_column_root_idx(leaf))
         })?;
         Some((name.clone(), column(group.column(leaf), span, held)?))
     });

@@ -1,14 +1,19 @@
 //! A job looked at: its model, its plan, the device and the limits; nothing is scored and nothing written yet.
 
+use std::future::pending;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::loading::Loading;
 use super::{Surroundings, joined};
+use crate::contract::Contract;
 use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
 use crate::pipeline::Limits;
-use crate::plan::{CHUNK_ROWS, Footers, Plan, TEXT_CHUNK_ROWS, fingerprint};
+use crate::plan::{CHUNK_ROWS, Footers, Plan, TEXT_CHUNK_ROWS, Wanted, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
@@ -54,16 +59,34 @@ pub(super) fn looked_at(
 ) -> Result<Ready, Error> {
     // A task of its own, which goes on while a large model is read and its digest computed here.
     let (job_of_task, storage) = (job.clone(), around.settings.storage.clone());
-    let reading = around.runtime.spawn(async move {
-        let input = Place::open(&job_of_task.input, &storage)?;
-        Ok::<_, Error>(Footers::of_input(&job_of_task, &input).await?)
-    });
-    let artifact = artifact(job, around)?;
+    let (tell, told) = oneshot::channel();
+    let wanted = async {
+        match told.await {
+            Ok(wanted) => wanted,
+            // There is no model, and so nobody who asks for the footers.
+            Err(_) => pending().await,
+        }
+    };
+    let mut reading = JoinSet::new();
+    reading.spawn_on(
+        async move {
+            let input = Place::open(&job_of_task.input, &storage)?;
+            Ok::<_, Error>(Footers::of_input(&job_of_task, &input, wanted).await?)
+        },
+        around.runtime,
+    );
+    let artifact = telling(job, around, |contract| {
+        // Where reading has failed already, nobody hears it.
+        drop(tell.send(Wanted::of(job, contract)));
+    })?;
     let loading = begin(&artifact);
     let preprocessor = Preprocessor::new(&artifact)?;
     let chunk_rows = chunk_rows(around.settings, &preprocessor);
     let plan = around.wait(async {
-        let footers = joined(reading.await)?;
+        let footers = match reading.join_next().await {
+            Some(read) => joined(read)?,
+            None => pending().await,
+        };
         let plan = Plan::make(job, footers, &preprocessor, chunk_rows).await?;
         Ok::<_, Error>(plan)
     })?;
@@ -82,10 +105,15 @@ pub(super) fn looked_at(
 
 /// Resolves the model's version and reads it.
 pub fn artifact(job: &Job, around: &Surroundings<'_>) -> Result<ModelArtifact, Error> {
+    telling(job, around, |_| ())
+}
+
+/// As `artifact`; the contract is told as soon as it is known.
+fn telling(job: &Job, around: &Surroundings<'_>, tell: impl FnOnce(&Contract)) -> Result<ModelArtifact, Error> {
     let registry = Registry::new(Place::open(&job.registry, &around.settings.storage)?);
     around.wait(async {
         let version = registry.resolve(&job.model_name, &job.model_version).await?;
-        registry.load(&job.model_name, &version).await
+        registry.load_telling(&job.model_name, &version, tell).await
     })
 }
 

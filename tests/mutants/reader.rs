@@ -1,6 +1,7 @@
 //! Reads a file as a run does, under a job of all kinds of column, and says what came of it.
 
 use std::fs;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -8,7 +9,7 @@ use arrow::compute::concat_batches;
 use batch_infer::document::Document;
 use batch_infer::error::Seam;
 use batch_infer::exit::ExitCode;
-use batch_infer::plan::{Footers, Plan};
+use batch_infer::plan::{Footers, Plan, Wanted};
 use batch_infer::preprocess::Preprocessor;
 use batch_infer::read::{self, ReadError, Tolerance};
 use batch_infer::registry::Registry;
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
     job: Job,
     input: Place,
     preprocessor: Preprocessor,
+    wanted: Wanted,
     pub(crate) file: PathBuf,
 }
 
@@ -69,6 +71,7 @@ impl Reader {
         Self {
             input: Place::open(&job.input, &settings).unwrap(),
             preprocessor: Preprocessor::new(&artifact).unwrap(),
+            wanted: Wanted::of(&job, &artifact.contract),
             runtime,
             job,
             file,
@@ -79,7 +82,7 @@ impl Reader {
     pub(crate) fn read(&self, bytes: &[u8]) -> Outcome {
         fs::write(&self.file, bytes).unwrap();
         let plan = self.runtime.block_on(async {
-            let footers = Footers::of_input(&self.job, &self.input).await?;
+            let footers = Footers::of_input(&self.job, &self.input, ready(self.wanted.clone())).await?;
             Plan::make(&self.job, footers, &self.preprocessor, CHUNK_ROWS).await
         });
         let plan = match plan {

@@ -1,0 +1,61 @@
+//! Which columns of a file a run asks for, by the contract and the job alone: the rest of a footer is not kept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::contract::Contract;
+use crate::preprocess::required_columns;
+use crate::validate::Job;
+
+/// Columns that are asked for. A clone is the same set.
+#[derive(Debug, Clone)]
+pub struct Wanted(Arc<Names>);
+
+#[derive(Debug)]
+enum Names {
+    All,
+    Exact(HashSet<String>),
+    /// In lower case, as files may write them in any.
+    AnyCase(HashSet<String>),
+}
+
+impl Wanted {
+    /// Every column.
+    pub fn all() -> Self {
+        Self(Arc::new(Names::All))
+    }
+
+    /// Keys, passthrough columns, features and what derived columns read.
+    pub fn of(job: &Job, contract: &Contract) -> Self {
+        // Expressions that are no expressions are told of when the contract is made ready.
+        let required = required_columns(contract).unwrap_or_default();
+        let names = job.keys.iter().chain(&job.passthrough).cloned().chain(required);
+        Self(Arc::new(if job.case_insensitive {
+            Names::AnyCase(names.map(|name| name.to_lowercase()).collect())
+        } else {
+            Names::Exact(names.collect())
+        }))
+    }
+
+    /// Columns of these names.
+    #[cfg(test)]
+    pub(super) fn exactly(names: &[&str]) -> Self {
+        Self(Arc::new(Names::Exact(
+            names.iter().map(|&name| name.to_owned()).collect(),
+        )))
+    }
+
+    /// Whether all columns are, and with them what else a footer says.
+    pub(super) fn is_all(&self) -> bool {
+        matches!(*self.0, Names::All)
+    }
+
+    /// Whether a column that a file calls so is one of them.
+    pub(super) fn takes(&self, own: &str) -> bool {
+        match &*self.0 {
+            Names::All => true,
+            Names::Exact(names) => names.contains(own),
+            Names::AnyCase(names) => names.contains(&own.to_lowercase()),
+        }
+    }
+}
