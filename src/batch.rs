@@ -61,6 +61,8 @@ pub struct FeatureBatch {
     pub origins: Vec<Origin>,
     /// Rows that could not be decoded and are nulls here, in order.
     pub lost: Vec<Lost>,
+    /// Rows with a value that the type in which they were decoded cannot hold, in order.
+    pub unfit: Vec<BadRow>,
     /// Carried columns, by name, that can be copied to the output where all rows of the chunk are written.
     pub encoded: BTreeMap<String, EncodedColumn>,
 }
@@ -86,17 +88,17 @@ pub struct Origin {
 }
 
 impl FeatureBatch {
-    /// The rows that could not be decoded, as bad rows.
+    /// The rows that could not be decoded as they are, as bad rows.
     pub fn bad_from_the_start(&self) -> Vec<BadRow> {
         let rows = self
             .lost
             .iter()
             .flat_map(|lost| lost.rows.clone().map(move |row| (row, lost)));
-        rows.map(|(row, lost)| BadRow {
+        let lost = rows.map(|(row, lost)| BadRow {
             message: Some(lost.message.clone()),
             ..BadRow::new(row, crate::spec::Reason::CorruptFile, "")
-        })
-        .collect()
+        });
+        lost.chain(self.unfit.iter().cloned()).collect()
     }
 
     /// File and index in it of a row of the batch.

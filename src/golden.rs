@@ -45,6 +45,7 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
         columns: columns.clone(),
         origins: Vec::new(),
         lost: Vec::new(),
+        unfit: Vec::new(),
         encoded: BTreeMap::new(),
     };
     let batch = preprocessor.derive(batch)?;

@@ -12,6 +12,7 @@ mod damage;
 mod fingerprint;
 mod footers;
 mod listing;
+mod meant;
 mod names;
 mod nulls;
 mod page_index;
@@ -93,10 +94,23 @@ pub struct InputFile {
     pub metadata: ArrowReaderMetadata,
     /// Arrow types of all its columns as they would be decoded, also of those that are not read, in words.
     pub schema_text: Arc<str>,
+    /// The same as version 0.1 decoded them, where that differs.
+    pub earlier_schema_text: Option<Arc<str>>,
+    /// Its `INT96` columns that are read, as seconds; `None` where it has none.
+    pub in_seconds: Option<OtherTypes>,
     /// `key=value` folders on the way to it.
     pub partition: Vec<(String, Option<String>)>,
     /// For each row group, whether a row range of it can be read without the rest.
     pub divisible: Vec<bool>,
+}
+
+/// Some columns of a file in other types than those in which they are scored.
+#[derive(Debug, Clone)]
+pub struct OtherTypes {
+    /// The footer, with those types.
+    pub metadata: ArrowReaderMetadata,
+    /// The columns.
+    pub projection: ProjectionMask,
 }
 
 impl Plan {
@@ -426,7 +440,8 @@ impl Seam for PlanError {
                 "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""
                     .to_owned(),
             ),
-            Self::Pattern { .. } | Self::Schema { .. } => None,
+            Self::Schema { mismatches } => schema::one_hint(mismatches),
+            Self::Pattern { .. } => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod bound;
 mod encoded;
 mod error;
 mod inside;
+mod instants;
 mod page;
 mod span;
 
@@ -26,7 +27,7 @@ use parquet::errors::ParquetError;
 pub use error::{Fault, ReadError};
 
 use self::page::Held;
-use crate::batch::{ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
 use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span};
 use crate::storage::StorageError;
@@ -132,6 +133,7 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
     let mut batches: Vec<RecordBatch> = Vec::with_capacity(fetched.spans.len());
     let mut origins = Vec::with_capacity(fetched.spans.len());
     let mut lost: Vec<Lost> = Vec::new();
+    let mut unfit: Vec<BadRow> = Vec::new();
     let (mut taken, mut first) = (0, 0);
     let mut encoded = BTreeMap::new();
     let is_one = fetched.spans.len() == 1;
@@ -142,8 +144,12 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
         if is_one {
             encoded = encoded::columns(plan, file, &span, &Held::new(&ranges, &bytes));
         }
-        match decode_span(plan, &span, ranges, bytes, left) {
-            Ok(spanned) => {
+        match decode_span(plan, &span, &ranges, &bytes, left) {
+            Ok((spanned, bad)) => {
+                unfit.extend(bad.into_iter().map(|bad| BadRow {
+                    row: first + bad.row,
+                    ..bad
+                }));
                 taken += spanned
                     .iter()
                     .map(|batch| batch.get_array_memory_size() as u64)
@@ -178,6 +184,7 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
         columns: joined(&batches)?,
         origins,
         lost,
+        unfit,
         encoded,
     })
 }
@@ -185,12 +192,13 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
 fn decode_span(
     plan: &Plan,
     span: &Span,
-    ranges: Vec<Range<u64>>,
-    bytes: Vec<Bytes>,
+    ranges: &[Range<u64>],
+    bytes: &[Bytes],
     limit: u64,
-) -> Result<Vec<RecordBatch>, ReadError> {
+) -> Result<(Vec<RecordBatch>, Vec<BadRow>), ReadError> {
     let file = &plan.files[span.file];
-    let batches = span::decode(file, span, ranges, bytes, limit)?;
+    // The bytes are counted, so that this copies none of them.
+    let batches = span::decode(file, span, ranges.to_vec(), bytes.to_vec(), limit)?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows != span.rows.len() {
         return Err(ReadError::Rows {
@@ -200,7 +208,9 @@ fn decode_span(
             found: rows,
         });
     }
-    batches.iter().map(|batch| with_partition(plan, file, batch)).collect()
+    let unfit = instants::beyond(file, span, ranges, bytes, &batches)?;
+    let batches = batches.iter().map(|batch| with_partition(plan, file, batch));
+    Ok((batches.collect::<Result<_, _>>()?, unfit))
 }
 
 /// Rows of which nothing is known.

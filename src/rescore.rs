@@ -97,11 +97,16 @@ impl Rescore {
             rows: place(lost.rows.start)..place(lost.rows.end),
             message: lost.message.clone(),
         });
+        let unfit = batch.unfit.iter().filter_map(|bad| {
+            let row = rows.binary_search(&bad.row).ok()?;
+            Some(BadRow { row, ..bad.clone() })
+        });
         Ok(FeatureBatch {
             chunk: batch.chunk,
             columns: take_record_batch(&batch.columns, &UInt32Array::from_iter_values(indices))?,
             origins: origins.collect(),
             lost: lost.collect(),
+            unfit: unfit.collect(),
             encoded: BTreeMap::new(),
         })
     }

@@ -78,6 +78,9 @@ pub struct InputSpec {
     /// file are refused.
     #[serde(default)]
     pub case_insensitive: bool,
+    /// Whether bytes of which a file does not say what they are count as UTF-8 text, as old Hive and Impala write text.
+    #[serde(default)]
+    pub binary_as_string: bool,
     /// What happens when the input has files and no rows.
     #[serde(default)]
     pub on_empty: OnEmpty,

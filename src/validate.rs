@@ -24,6 +24,7 @@ pub use places::STATE_SUFFIX;
 
 /// A job for one date, ready to be planned.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the job file on its own")]
 pub struct Job {
     /// Name of the job.
     pub name: String,
@@ -37,6 +38,8 @@ pub struct Job {
     pub passthrough: Vec<String>,
     /// Whether names of columns may differ in case.
     pub case_insensitive: bool,
+    /// Whether bytes without an annotation are text.
+    pub binary_as_string: bool,
     /// What happens when there are no rows.
     pub on_empty: OnEmpty,
     /// What happens when a file, or a part of it, cannot be decoded.
@@ -120,6 +123,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
         case_insensitive: spec.input.case_insensitive,
+        binary_as_string: spec.input.binary_as_string,
         on_empty: spec.input.on_empty,
         on_corrupt_file: spec.input.on_corrupt_file,
         registry,

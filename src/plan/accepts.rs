@@ -55,7 +55,20 @@ pub(super) fn accepts(feature: &Feature, found: &DataType) -> Result<(), Option<
         Feature::Vector(vector) => return accepts_list(vector.width, found),
         Feature::Raw(raw) => widens(found, raw.dtype),
     };
-    if fits { Ok(()) } else { Err(None) }
+    if fits {
+        return Ok(());
+    }
+    Err((takes_text(feature) && column_type::is_binary(found)).then(|| {
+        "the file does not say that these bytes are text: if they are, say so for the job by input.binary_as_string = true".to_owned()
+    }))
+}
+
+fn takes_text(feature: &Feature) -> bool {
+    match feature {
+        Feature::Categorical(categorical) => categorical.dtype == DType::String,
+        Feature::Text(_) => true,
+        Feature::Numeric(_) | Feature::Vector(_) | Feature::Raw(_) => false,
+    }
 }
 
 fn accepts_list(width: usize, found: &DataType) -> Result<(), Option<String>> {

@@ -58,7 +58,7 @@ pub(super) fn is_string(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-fn is_binary(found: &DataType) -> bool {
+pub(super) fn is_binary(found: &DataType) -> bool {
     matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 

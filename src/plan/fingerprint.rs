@@ -28,6 +28,8 @@ struct Identity<'a> {
     include_values: bool,
     #[serde(skip_serializing_if = "is_fail")]
     on_corrupt_file: OnCorruptFile,
+    #[serde(skip_serializing_if = "is_false")]
+    binary_as_string: bool,
     /// Where damaged rows are rejected, it decides which rows those are; elsewhere a run that meets it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_decoded: Option<u64>,
@@ -69,6 +71,11 @@ impl Write for Digested {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_fail(on: &OnCorruptFile) -> bool {
     *on == OnCorruptFile::Fail
 }
@@ -90,6 +97,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded
         on: job.rows.on,
         include_values: job.rows.include_values,
         on_corrupt_file: job.on_corrupt_file,
+        binary_as_string: job.binary_as_string,
         max_decoded: (job.on_corrupt_file == OnCorruptFile::Reject).then_some(max_decoded),
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),

@@ -17,10 +17,11 @@ use percent_encoding::percent_decode_str;
 use super::claims::{SMALLEST_FILE, TAIL_BYTES, footer_length};
 use super::damage::{Damage, reading};
 use super::listing::{self, Listed};
+use super::meant::Meant;
 use super::names::OwnNames;
 use super::shapes::Shapes;
 use super::wanted::Wanted;
-use super::{Columns, InputFile, PlanError, column_type, pruned};
+use super::{Columns, InputFile, OtherTypes, PlanError, column_type, meant, pruned};
 use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
@@ -37,6 +38,8 @@ pub(super) struct Footer {
     pub(super) metadata: Arc<ParquetMetaData>,
     /// All its columns, by the names that the job and the contract use. Files whose columns are the same share it.
     pub(super) schema: SchemaRef,
+    /// The same as version 0.1 read them, where that differs, by the names of the file.
+    pub(super) earlier: Option<SchemaRef>,
     /// Those of them that the file calls otherwise.
     pub(super) own_names: OwnNames,
     pub(super) partition: Vec<(String, Option<String>)>,
@@ -88,8 +91,9 @@ async fn footer(
         Err(damage) => Err(damage),
     };
     Ok(match read {
-        Ok((metadata, schema)) => Ok(Footer {
+        Ok((metadata, Meant { schema, earlier })) => Ok(Footer {
             schema,
+            earlier,
             own_names: OwnNames::default(),
             partition: partition(&file.name),
             metadata,
@@ -134,7 +138,8 @@ async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
 
 /// Reads the bytes of a footer that ends a file of `size` bytes, with all its columns.
 pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
-    pruned::read(footer, size, &Shapes::new(Wanted::all()))
+    let (metadata, meant) = pruned::read(footer, size, &Shapes::new(Wanted::all()))?;
+    Ok((metadata, meant.schema))
 }
 
 /// What writers put into a path for a null.
@@ -193,7 +198,11 @@ struct Opening {
     schema: SchemaRef,
     /// All columns in those types.
     text: Arc<str>,
+    /// The same as version 0.1 had it, where that differs.
+    earlier_text: Option<Arc<str>>,
     projection: ProjectionMask,
+    /// The columns with `INT96` inside, and all types with seconds in its place.
+    in_seconds: Option<(SchemaRef, ProjectionMask)>,
 }
 
 /// Gives each file the Arrow types in which its columns are to be decoded.
@@ -210,12 +219,18 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 held.push((Arc::clone(&footer.schema), parquet));
                 opening(&footer, columns)
             });
-            let options = ArrowReaderOptions::new().with_schema(Arc::clone(&opening.schema));
-            let metadata = reading(|| ArrowReaderMetadata::try_new(footer.metadata, options));
-            let metadata = metadata.map_err(|damage| PlanError::Damaged {
+            let damaged = |damage| PlanError::Damaged {
                 file: footer.file.name.clone(),
                 damage,
-            })?;
+            };
+            let metadata = typed(&footer.metadata, &opening.schema).map_err(damaged)?;
+            let in_seconds = match &opening.in_seconds {
+                Some((schema, projection)) => Some(OtherTypes {
+                    metadata: typed(&footer.metadata, schema).map_err(damaged)?,
+                    projection: projection.clone(),
+                }),
+                None => None,
+            };
             Ok(InputFile {
                 place: footer.file.place,
                 name: footer.file.name,
@@ -225,6 +240,8 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 own_names: footer.own_names,
                 metadata,
                 schema_text: Arc::clone(&opening.text),
+                earlier_schema_text: opening.earlier_text.clone(),
+                in_seconds,
                 partition: footer.partition,
                 divisible: Vec::new(),
             })
@@ -241,11 +258,32 @@ fn opening(footer: &Footer, columns: &Columns) -> Opening {
         .fields()
         .iter()
         .filter(|field| kept.contains(field.name().as_str()));
+    let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
+    let projection = columns.projection(parquet, &footer.own_names);
+    let is_read = |leaf: usize| projection.leaf_included(leaf);
     Opening {
-        schema: Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>())),
+        in_seconds: meant::in_seconds(parquet, &schema, is_read)
+            .map(|seconds| (seconds, meant::with_int96(parquet, is_read))),
+        earlier_text: footer.earlier.as_ref().map(|earlier| {
+            let fields = earlier.fields().iter();
+            let fields = fields.map(|field| {
+                let name = footer.own_names.planned(field.name());
+                Field::clone(field).with_name(name)
+            });
+            let adopted = Schema::new(fields.collect::<Vec<_>>());
+            let planned = as_planned(&adopted, columns, &footer.own_names);
+            Schema::new(planned).to_string().into()
+        }),
+        schema,
         text: planned.to_string().into(),
-        projection: columns.projection(parquet, &footer.own_names),
+        projection,
     }
+}
+
+/// The reader's view of a file, in some types.
+fn typed(metadata: &Arc<ParquetMetaData>, schema: &SchemaRef) -> Result<ArrowReaderMetadata, Damage> {
+    let options = ArrowReaderOptions::new().with_schema(Arc::clone(schema));
+    reading(|| ArrowReaderMetadata::try_new(Arc::clone(metadata), options))
 }
 
 /// The file's own columns with the planned types, as far as decoding alone can give them.

@@ -20,6 +20,12 @@ impl OwnNames {
     pub fn of<'a>(&'a self, name: &'a str) -> &'a str {
         self.0.get(name).map_or(name, String::as_str)
     }
+
+    /// What the job and the contract call a column of the file.
+    pub fn planned<'a>(&'a self, own: &'a str) -> &'a str {
+        let found = self.0.iter().find(|(_, name)| *name == own);
+        found.map_or(own, |(name, _)| name.as_str())
+    }
 }
 
 /// Names that the job and the contract use.

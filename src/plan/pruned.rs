@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader};
 
 use super::claims::{self, ColumnChunk};
 use super::damage::{Damage, reading};
+use super::meant::Meant;
 use super::shapes::{ARROW_SCHEMA, Shape, Shapes};
 use crate::thrift::{Kind, Malformed, Walk};
 
@@ -23,7 +23,7 @@ const STRUCT: u8 = 12;
 const LONG_LIST: u8 = 15;
 
 /// Reads the bytes of a footer that ends a file of `size` bytes. Gives what is kept of it, and the types of all its columns.
-pub(super) fn read(footer: &[u8], size: u64, shapes: &Shapes) -> Result<(Arc<ParquetMetaData>, SchemaRef), Damage> {
+pub(super) fn read(footer: &[u8], size: u64, shapes: &Shapes) -> Result<(Arc<ParquetMetaData>, Meant), Damage> {
     let mut parts = Parts {
         footer,
         size,
@@ -42,8 +42,8 @@ pub(super) fn read(footer: &[u8], size: u64, shapes: &Shapes) -> Result<(Arc<Par
     let kept = parts.kept.end();
     let options = ParquetMetaDataOptions::new().with_schema(Arc::clone(&shape.kept));
     let metadata = reading(|| ParquetMetaDataReader::decode_metadata_with_options(&kept, Some(&options)))?;
-    let schema = shapes.schema(&shape, parts.stated_types)?;
-    Ok((Arc::new(metadata), schema))
+    let meant = shapes.schema(&shape, parts.stated_types)?;
+    Ok((Arc::new(metadata), meant))
 }
 
 /// A footer as it is walked.
@@ -301,8 +301,8 @@ mod tests {
             &["none"],
             &["number", "pair", "list", "text"],
         ] {
-            let (kept, schema) = read(&footer, size, &wanting(names)).unwrap();
-            assert_eq!(schema.fields().len(), 4);
+            let (kept, meant) = read(&footer, size, &wanting(names)).unwrap();
+            assert_eq!(meant.schema.fields().len(), 4);
             assert_eq!(kept.num_row_groups(), 20);
             assert_eq!(kept.file_metadata().num_rows(), 40);
             for (kept, whole) in kept.row_groups().iter().zip(whole.row_groups()) {
@@ -322,9 +322,9 @@ mod tests {
     fn files_whose_columns_are_the_same_share_them() {
         let (footer, size) = footer();
         let shapes = wanting(&["number"]);
-        let (first, schema) = read(&footer, size, &shapes).unwrap();
+        let (first, meant) = read(&footer, size, &shapes).unwrap();
         let (second, other) = read(&footer, size, &shapes).unwrap();
-        assert!(Arc::ptr_eq(&schema, &other));
+        assert!(Arc::ptr_eq(&meant.schema, &other.schema));
         let descriptor = |metadata: &ParquetMetaData| metadata.file_metadata().schema_descr_ptr();
         assert!(Arc::ptr_eq(&descriptor(&first), &descriptor(&second)));
     }

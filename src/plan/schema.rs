@@ -76,24 +76,28 @@ impl fmt::Display for Mismatch {
             f,
             "`{}`: column `{}`: expected {}, found {} [{}]",
             self.file, self.column, self.expected, self.found, self.rule
-        )?;
-        match &self.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
+        )
     }
 }
 
 /// Differences to print before the rest is only counted.
 const SHOWN: usize = 20;
 
+/// What to do about all of the differences, where that is one thing. It is told once, and not with each of them.
+pub(super) fn one_hint(mismatches: &[Mismatch]) -> Option<String> {
+    let (first, others) = mismatches.split_first()?;
+    let is_shared = others.iter().all(|other| other.hint == first.hint);
+    first.hint.clone().filter(|_| is_shared)
+}
+
 /// The differences as lines.
 pub(super) fn listed(mismatches: &[Mismatch]) -> String {
-    let mut lines: Vec<_> = mismatches
-        .iter()
-        .take(SHOWN)
-        .map(|mismatch| format!("  - {mismatch}"))
-        .collect();
+    let is_told_once = one_hint(mismatches).is_some();
+    let line = |mismatch: &Mismatch| match (&mismatch.hint, is_told_once) {
+        (Some(hint), false) => format!("  - {mismatch} ({hint})"),
+        _ => format!("  - {mismatch}"),
+    };
+    let mut lines: Vec<_> = mismatches.iter().take(SHOWN).map(line).collect();
     if mismatches.len() > SHOWN {
         lines.push(format!("  - and {} more", mismatches.len() - SHOWN));
     }

@@ -11,6 +11,7 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
 use sha2::{Digest, Sha256};
 
 use super::damage::{Damage, reading};
+use super::meant::{self, Meant};
 use super::wanted::Wanted;
 
 /// Key under which Arrow keeps its own types in a footer.
@@ -44,9 +45,18 @@ pub(super) struct Shapes {
 
 #[derive(Default)]
 struct Schemas {
-    by_key: HashMap<Key, SchemaRef>,
+    by_key: HashMap<Key, Meant>,
     /// Writers put into the same schema what differs from file to file, such as numbers of rows.
     distinct: HashSet<SchemaRef>,
+}
+
+impl Schemas {
+    /// The schema that is the same, if there was one.
+    fn shared(&mut self, schema: SchemaRef) -> SchemaRef {
+        let shared = self.distinct.get(&schema).map_or(schema, Arc::clone);
+        self.distinct.insert(Arc::clone(&shared));
+        shared
+    }
 }
 
 impl Shapes {
@@ -73,22 +83,25 @@ impl Shapes {
     }
 
     /// The Arrow types of all columns of a shape; `stated` is what the writer says of them.
-    pub(super) fn schema(&self, shape: &Shape, stated: Option<&[u8]>) -> Result<SchemaRef, Damage> {
+    pub(super) fn schema(&self, shape: &Shape, stated: Option<&[u8]>) -> Result<Meant, Damage> {
         let mut digest = Sha256::new_with_prefix(shape.key);
         digest.update([u8::from(stated.is_some())]);
         digest.update(stated.unwrap_or_default());
         let key = digest.finalize().into();
         let known = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(schema) = known.by_key.get(&key) {
-            return Ok(Arc::clone(schema));
+        if let Some(meant) = known.by_key.get(&key) {
+            return Ok(meant.clone());
         }
         drop(known);
-        let schema = Arc::new(arrow_schema(shape, stated)?);
+        let read = Arc::new(arrow_schema(shape, stated)?);
+        let Meant { schema, earlier } = meant::by(&shape.whole, &read, self.wanted.binary_as_string);
         let mut known = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        let schema = known.distinct.get(&schema).map_or(schema, Arc::clone);
-        known.distinct.insert(Arc::clone(&schema));
-        known.by_key.insert(key, Arc::clone(&schema));
-        Ok(schema)
+        let meant = Meant {
+            schema: known.shared(schema),
+            earlier: earlier.map(|earlier| known.shared(earlier)),
+        };
+        known.by_key.insert(key, meant.clone());
+        Ok(meant)
     }
 }
 

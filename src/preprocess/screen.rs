@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, nullif};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::compute::{cast_with_options, filter_record_batch, nullif};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 
 use super::Preprocessor;
@@ -131,6 +131,7 @@ impl Screen {
         match feature {
             Feature::Categorical(_) | Feature::Text(_) => {}
             Feature::Numeric(numeric) => {
+                self.instants(index, name, true)?;
                 self.finite(index, name, greatest, true)?;
                 if numeric.log1p {
                     self.has_logarithm(index, name, numeric.cast)?;
@@ -141,6 +142,7 @@ impl Screen {
                 }
             }
             Feature::Raw(raw) => {
+                self.instants(index, name, false)?;
                 self.finite(index, name, greatest, false)?;
                 if let Some(range) = raw.range {
                     let values = plain(&self.columns[index], TensorType::Float64, &LENIENT)?;
@@ -164,6 +166,22 @@ impl Screen {
             let rows = (0..nulls.len()).filter(|&row| nulls.is_null(row));
             self.bad.extend(rows.map(|row| BadRow::new(row, reason, name)));
         }
+    }
+
+    /// Refuses the ends of a timestamp's 64 bits, which are no instants: DuckDB writes `infinity` and `-infinity` as such.
+    fn instants(&mut self, index: usize, name: &str, imputable: bool) -> Result<(), ArrowError> {
+        if !matches!(self.columns[index].data_type(), DataType::Timestamp(..)) {
+            return Ok(());
+        }
+        let stamps = cast_with_options(&self.columns[index], &DataType::Int64, &LENIENT)?;
+        let stamps = stamps.as_primitive::<Int64Type>().values().clone();
+        let is_end = |stamp: i64| stamp.unsigned_abs() >= i64::MAX.unsigned_abs() - 1;
+        if !stamps.iter().any(|&stamp| is_end(stamp)) {
+            return Ok(());
+        }
+        self.judge(index, name, imputable, |row| {
+            is_end(stamps[row]).then_some(Reason::CastOverflow)
+        })
     }
 
     fn finite(&mut self, index: usize, name: &str, greatest: f64, imputable: bool) -> Result<(), ArrowError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression, Encoding, Type};
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::page::{Content, Held, Page, pages};
@@ -71,6 +71,10 @@ fn placed(page: &Page, start: u64) -> Option<EncodedPage> {
 
 /// Encodings and compression that DuckDB, Polars, Arrow and Spark read; and compressed, since the output should be.
 fn is_usual(column: &ColumnChunkMetaData) -> bool {
+    // It is written as microseconds, which are other bytes.
+    if column.column_type() == Type::INT96 {
+        return false;
+    }
     let compressed = matches!(
         column.compression(),
         Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) | Compression::LZ4_RAW

@@ -7,7 +7,8 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use parquet::DecodeResult;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, RowSelection, RowSelector};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
 
@@ -15,7 +16,7 @@ use super::bound::{self, Excess};
 use super::error::{Fault, ReadError};
 use super::page::Held;
 use crate::guard::guarded;
-use crate::plan::{InputFile, Span};
+use crate::plan::{InputFile, OtherTypes, Span};
 
 /// The share of the limit that a few rows may take before they are counted.
 const SHARE_OF_STEP: u64 = 16;
@@ -55,6 +56,28 @@ pub(super) fn corrupt(file: &InputFile, span: &Span, source: impl Into<Fault>) -
         file: file.name.clone(),
         row_group: span.row_group,
         source: source.into(),
+    }
+}
+
+/// Decodes some columns of a span once more in other types. Their memory is that of numbers, which is little beside the span's own.
+pub(super) fn decode_as(
+    file: &InputFile,
+    other: &OtherTypes,
+    span: &Span,
+    ranges: Vec<Range<u64>>,
+    bytes: Vec<Bytes>,
+) -> Result<Vec<RecordBatch>, ReadError> {
+    let decoded = guarded(|| {
+        let decoder =
+            decoder_of(file, &other.metadata, &other.projection, span, span.rows.len()).map_err(Stop::Fault)?;
+        pushed(decoder, ranges, bytes, |_| Ok(()))
+    });
+    match decoded {
+        Ok(Ok(batches)) => Ok(batches),
+        Ok(Err(Stop::Fault(source))) => Err(corrupt(file, span, source)),
+        // Nothing is counted, so that nothing is full.
+        Ok(Err(Stop::Full)) => Ok(Vec::new()),
+        Err(panic) => Err(corrupt(file, span, panic)),
     }
 }
 
@@ -98,9 +121,19 @@ fn size(batch: &RecordBatch) -> u64 {
 
 /// A decoder of a span, so many rows at a time.
 pub(super) fn decoder(file: &InputFile, span: &Span, batch_rows: usize) -> Result<ParquetPushDecoder, ParquetError> {
+    decoder_of(file, &file.metadata, &file.projection, span, batch_rows)
+}
+
+fn decoder_of(
+    file: &InputFile,
+    metadata: &ArrowReaderMetadata,
+    projection: &ProjectionMask,
+    span: &Span,
+    batch_rows: usize,
+) -> Result<ParquetPushDecoder, ParquetError> {
     let whole = file.row_group_rows(span.row_group) == span.rows.len();
-    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(file.metadata.clone())
-        .with_projection(file.projection.clone())
+    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
+        .with_projection(projection.clone())
         .with_row_groups(vec![span.row_group])
         .with_batch_size(batch_rows.max(1));
     if !whole {

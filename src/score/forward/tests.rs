@@ -62,6 +62,7 @@ fn chunk(rows: u16) -> FeatureBatch {
         columns: RecordBatch::try_new(Arc::new(schema), vec![Arc::new(values)]).unwrap(),
         origins: Vec::new(),
         lost: Vec::new(),
+        unfit: Vec::new(),
         encoded: std::collections::BTreeMap::default(),
     }
 }
