@@ -1,0 +1,120 @@
+"""Input that other programs wrote, scored by the binary, and the output in the hands of readers.
+
+The files in `written/` are those of `written/make.py`. The model hands the column `at` back as microseconds.
+"""
+
+import datetime
+import os
+import pathlib
+import shutil
+import subprocess
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from published import REPOSITORY, RUN_SECONDS
+
+DATE = "2026-11-19"
+WRITTEN = pathlib.Path(__file__).resolve().parent / "written"
+INT96 = ["spark-4.3.0-int96.parquet", "spark-4.3.0-int96-plain-v2.parquet"]
+CARRIED = ["at", "maybe", "inside", "several", "named", "deep"]
+
+UTC = datetime.timezone.utc
+MOMENTS = [
+    datetime.datetime(1, 1, 1, tzinfo=UTC),
+    datetime.datetime(1677, 9, 21, 0, 12, 43, tzinfo=UTC),
+    datetime.datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+    datetime.datetime(2026, 11, 19, 12, 34, 56, 789012, tzinfo=UTC),
+    datetime.datetime(2262, 4, 11, 23, 47, 17, tzinfo=UTC),
+    datetime.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+]
+
+
+def scored(tmp_path, name, carried):
+    """Scores one of the written files and gives the published file."""
+    day = tmp_path / "in" / f"date={DATE}"
+    day.mkdir(parents=True)
+    shutil.copy(WRITTEN / name, day)
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f"""
+        version = 1
+        name = "written"
+        [input]
+        path = "{tmp_path}/in/date={{date}}/"
+        keys = ["k"]
+        passthrough = {carried}
+        [model]
+        registry = "{REPOSITORY}/tests/models"
+        name = "raw-integers"
+        version = "1"
+        [output]
+        path = "{tmp_path}/out"
+        """
+    )
+    command = [os.environ["BATCH_INFER_BIN"], "run", "--job", job, "--date", DATE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_SECONDS)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "out" / f"date={DATE}" / "part-00000.parquet"
+
+
+def micros(moment):
+    return (moment - datetime.datetime(1970, 1, 1, tzinfo=UTC)) // datetime.timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("name", INT96)
+def test_int96_of_spark_reaches_the_model_as_microseconds(tmp_path, name):
+    table = pq.ParquetFile(scored(tmp_path, name, [])).read()
+    assert table["k"].to_pylist() == list(range(len(MOMENTS)))
+    assert table["micros"].to_pylist() == [micros(moment) for moment in MOMENTS]
+
+
+@pytest.mark.parametrize("name", INT96)
+def test_int96_of_spark_is_carried_as_microseconds_in_utc_wherever_it_stands(tmp_path, name):
+    file = pq.ParquetFile(scored(tmp_path, name, CARRIED))
+    assert all(file.schema.column(i).physical_type != "INT96" for i in range(len(file.schema)))
+    moment = pa.timestamp("us", tz="UTC")
+    found = file.schema_arrow
+    assert found.field("at").type == moment
+    assert found.field("maybe").type == moment
+    assert found.field("inside").type.field("at").type == moment
+    assert found.field("several").type.value_type == moment
+    assert found.field("named").type.item_type == moment
+    assert found.field("deep").type.value_type.field("at").type == moment
+    assert file.read(columns=CARRIED).to_pylist() == [
+        {
+            "at": moment,
+            "maybe": None if k == 2 else moment,
+            "inside": {"at": moment, "n": k},
+            "several": [moment, None],
+            "named": [("first", moment)],
+            "deep": [{"at": moment}],
+        }
+        for k, moment in enumerate(MOMENTS)
+    ]
+
+
+@pytest.mark.parametrize("name", INT96)
+def test_carried_int96_is_an_instant_in_duckdb_and_polars(tmp_path, name):
+    published = scored(tmp_path, name, CARRIED)
+    # `at` is a word of DuckDB's SQL.
+    places = ['"at"', 'inside."at"', "several[1]", "named['first']", 'deep[1]."at"']
+    types = duckdb.sql(f"select {', '.join(places)} from '{published}'").types
+    assert set(map(str, types)) == {"TIMESTAMP WITH TIME ZONE"}
+    instants = ", ".join(f"epoch_us({place})" for place in places)
+    found = duckdb.sql(f"select {instants} from '{published}' order by k").fetchall()
+    assert found == [(micros(moment),) * len(places) for moment in MOMENTS]
+    frame = pl.read_parquet(published, columns=["at", "maybe"])
+    assert frame.dtypes == [pl.Datetime("us", "UTC")] * 2
+    assert frame["at"].dt.timestamp("us").to_list() == [micros(moment) for moment in MOMENTS]
+
+
+def test_enum_of_clickhouse_is_carried_as_text(tmp_path):
+    file = pq.ParquetFile(scored(tmp_path, "clickhouse-26.9-enum.parquet", ["plan", "plans"]))
+    plans = ["free", "pro", "größer", "free", "pro", "größer"]
+    assert file.schema_arrow.field("plan").type == pa.string()
+    assert file.schema_arrow.field("plans").type.value_type == pa.string()
+    assert file.read(columns=["plan", "plans"]).to_pylist() == [{"plan": plan, "plans": [plan]} for plan in plans]
