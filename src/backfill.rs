@@ -4,6 +4,7 @@
 //! goes on where the last one ended.
 
 mod dates;
+mod looks;
 mod summary;
 
 use std::time::Duration;
@@ -16,12 +17,14 @@ use tracing::{info, warn};
 pub use dates::{every_day, scheduled, within};
 pub use summary::{Outcome, Scored, Summary};
 
+use crate::changed::{Change, Input, Inputs, warn_of};
 use crate::child::Order;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::history::{DateHistory, History, HistoryError};
 use crate::records::Entry;
 use crate::run::Surroundings;
+use looks::Looks;
 
 /// Dates that are looked at a time.
 const CONCURRENT_LOOKS: usize = 8;
@@ -45,17 +48,25 @@ pub enum Only {
     Missing,
     /// Those whose last run published nothing.
     Failed,
+    /// Those that readers see, and whose input is not what was scored.
+    Changed,
     /// All.
     All,
 }
 
 /// A date before its run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// The date.
     pub date: NaiveDate,
     /// What there is of it.
     pub state: State,
+    /// What there is of its input, where that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+    /// How its input differs from what was scored, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 /// What there is of a date.
@@ -97,33 +108,76 @@ impl State {
 }
 
 impl Only {
-    fn takes(self, state: State) -> bool {
+    fn takes(self, standing: &Standing) -> bool {
+        let state = standing.state;
         match self {
             Self::All => true,
             Self::Missing => matches!(state, State::Missing | State::Failed),
             Self::Failed => matches!(state, State::Failed | State::Unfinished),
+            // The run of a date whose input cannot be looked at tells why, and its exit code does.
+            Self::Changed => standing.change.is_some() || matches!(standing.input, Some(Input::Unknown { .. })),
         }
+    }
+
+    /// Whether it is asked if the input of published dates is what was scored.
+    fn compares(self) -> bool {
+        matches!(self, Self::Missing | Self::Changed)
     }
 }
 
 impl Range {
-    /// The dates that are to be scored, in order, and how many are left out.
-    pub async fn plan(&self, history: &History) -> Result<(Vec<Standing>, usize), BackfillError> {
+    /// The dates that are to be scored, in order, and how many are left out. Where `is_told`, it is looked at the input of each date that is
+    /// to be scored.
+    pub async fn plan(
+        &self,
+        history: &History,
+        inputs: &Inputs,
+        is_told: bool,
+    ) -> Result<(Vec<Standing>, usize), BackfillError> {
         let mut dates = self.dates.clone();
         if self.newest_first {
             dates.reverse();
         }
         let all = dates.len();
+        let input_looks = Looks::at(inputs);
         let looks = stream::iter(dates).map(async |date| {
             let found = history.of_date(date, None).await?;
-            let state = State::of(&found);
-            Ok::<_, HistoryError>(Standing { date, state })
+            let standing = Standing {
+                date,
+                state: State::of(&found),
+                input: None,
+                change: None,
+            };
+            let scored = if self.only.compares() || is_told {
+                history.visible_plan(&found).await?
+            } else {
+                None
+            };
+            let compares = self.only.compares() && scored.is_some();
+            let tells = is_told && self.only.takes(&standing);
+            Ok::<_, HistoryError>(if compares || tells {
+                input_looks.look(standing, scored.as_ref()).await
+            } else {
+                standing
+            })
         });
         let standings: Vec<_> = looks.buffered(CONCURRENT_LOOKS).try_collect().await?;
-        let wanted: Vec<_> = standings
-            .into_iter()
-            .filter(|standing| self.only.takes(standing.state))
-            .collect();
+        let (mut wanted, left): (Vec<_>, Vec<_>) =
+            standings.into_iter().partition(|standing| self.only.takes(standing));
+        for standing in &left {
+            if let Some(change) = &standing.change {
+                warn_of(inputs.job(), standing.date, change);
+            }
+        }
+        input_looks.tell();
+        if is_told {
+            for standing in &mut wanted {
+                let unknown = || Input::Unknown {
+                    reason: looks::GIVEN_UP.to_owned(),
+                };
+                standing.input.get_or_insert_with(unknown);
+            }
+        }
         let left_out = all - wanted.len();
         Ok((wanted, left_out))
     }
@@ -134,11 +188,11 @@ pub async fn score(dates: &[Standing], order: &Order, parallel: usize, around: &
     let runs = stream::iter(dates).enumerate().map(async |(place, standing)| {
         let date = standing.date;
         if around.shutdown.requested().is_some() {
-            return (place, Scored::not_started(*standing));
+            return (place, Scored::not_started(standing));
         }
         info!(%date, "starting");
         let finished = order.run(date, None, around.shutdown, around.clock.as_ref()).await;
-        let scored = Scored::of(*standing, finished);
+        let scored = Scored::of(standing, finished);
         match scored.exit {
             Some(ExitCode::Success) => info!(%date, outcome = scored.outcome.name(), "ended"),
             exit => warn!(%date, exit_code = exit.map(ExitCode::code), error = scored.error, "ended"),

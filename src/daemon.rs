@@ -5,6 +5,7 @@
 //! fires count is decided in `schedule`; this is the waiting, the starting and the remembering.
 
 mod board;
+mod changes;
 mod http;
 mod page;
 mod status;

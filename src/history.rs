@@ -226,6 +226,14 @@ impl History {
         })
     }
 
+    /// The plan of what readers see of a date; none where they see nothing, or where its record is gone.
+    pub async fn visible_plan(&self, found: &DateHistory) -> Result<Option<PlanRecord>, StorageError> {
+        match found.visible_plan_id() {
+            Some(plan_id) => PlanRecord::of(&self.folder(found.date), plan_id).await,
+            None => Ok(None),
+        }
+    }
+
     fn folder(&self, date: NaiveDate) -> DateFolder {
         DateFolder::new(&self.state, &self.job, date)
     }
@@ -240,6 +248,18 @@ impl History {
 }
 
 impl DateHistory {
+    /// The plan of what readers see, by the log or else by the record of the publication.
+    fn visible_plan_id(&self) -> Option<&str> {
+        let visible = self.visible?;
+        let by_log = self.log.iter().rev().find_map(|entry| match entry {
+            Entry::Commit(commit) if commit.n <= visible => Some(commit),
+            Entry::Commit(_) | Entry::Open(_) => None,
+        });
+        let by_record = self.record.as_ref().map(|record| &record.commit);
+        let commit = by_log.or(by_record.filter(|commit| commit.n == visible))?;
+        Some(&commit.plan_id)
+    }
+
     /// True when nothing was ever begun for the date.
     pub fn is_empty(&self) -> bool {
         self.record.is_none() && self.log.is_empty() && self.unreadable.is_empty() && self.unfinished.is_empty()

@@ -65,6 +65,7 @@ pub mod run;
 
 // Looking after what is there.
 pub mod history;
+pub mod changed;
 pub mod verify;
 pub mod gc;
 

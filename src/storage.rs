@@ -178,6 +178,12 @@ impl Place {
         }
     }
 
+    /// Another prefix of the same bucket.
+    pub fn at_prefix(&self, prefix: &str) -> Result<Self, StorageError> {
+        let path = Path::parse(prefix).map_err(|source| StorageError::from_store(prefix, source.into()))?;
+        Ok(self.at(path))
+    }
+
     /// An error where a link on a local disk leads from this place out of the folder that was opened. Asked before anything is written.
     pub fn stays(&self) -> Result<(), StorageError> {
         let Location::Local(_) = self.location else {

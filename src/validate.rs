@@ -32,6 +32,8 @@ pub struct Job {
     pub date: NaiveDate,
     /// File, folder, glob or prefix of the features, with the date in it.
     pub input: Location,
+    /// The same for any date, as the job file spells it.
+    pub input_template: String,
     /// Columns that name a row.
     pub keys: Vec<String>,
     /// Further columns that travel to the output.
@@ -68,6 +70,17 @@ pub struct Job {
     pub rows: RowsSpec,
     /// When the daemon starts it.
     pub schedule: Option<Schedule>,
+}
+
+impl Job {
+    /// The same job for another date.
+    pub fn at(&self, date: NaiveDate) -> Result<Self, Problem> {
+        Ok(Self {
+            date,
+            input: places::input(&self.input_template, date)?,
+            ..self.clone()
+        })
+    }
 }
 
 /// Reads a job file for a date: what is wrong with its form and what is wrong with its content, in one answer.
@@ -120,6 +133,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         name: spec.name.clone(),
         date,
         input: places.input,
+        input_template: spec.input.path.clone(),
         keys: spec.input.keys.clone(),
         passthrough: spec.input.passthrough.clone(),
         case_insensitive: spec.input.case_insensitive,

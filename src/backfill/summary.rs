@@ -32,6 +32,9 @@ pub struct Scored {
     pub rows_rejected: Option<u64>,
     /// Seconds of its process.
     pub seconds: Option<f64>,
+    /// The earlier version of this program that published it from the same input, model and job, where there was nothing to do for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_by: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
 }
@@ -92,7 +95,7 @@ pub struct Summary {
 
 impl Scored {
     /// A date whose process has ended.
-    pub(super) fn of(standing: Standing, finished: io::Result<Finished>) -> Self {
+    pub(super) fn of(standing: &Standing, finished: io::Result<Finished>) -> Self {
         let unstarted = Self::not_started(standing);
         let Finished { exit, report, seconds } = match finished {
             Ok(finished) => finished,
@@ -119,12 +122,13 @@ impl Scored {
             rows_out: rows("out").or(report["rows"].as_u64()),
             rows_rejected: rows("rejected"),
             seconds: Some(seconds),
+            published_by: report["published_by"].as_str().map(str::to_owned),
             error: error(exit, &report),
             ..unstarted
         }
     }
 
-    pub(super) fn not_started(standing: Standing) -> Self {
+    pub(super) fn not_started(standing: &Standing) -> Self {
         Self {
             date: standing.date,
             before: standing.state,
@@ -134,6 +138,7 @@ impl Scored {
             rows_out: None,
             rows_rejected: None,
             seconds: None,
+            published_by: None,
             error: None,
         }
     }
@@ -203,12 +208,13 @@ impl Summary {
                     .seconds
                     .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}")),
             );
-            match &scored.error {
-                Some(error) => {
-                    let _ = writeln!(text, "  {error}");
-                }
-                None => text.push('\n'),
+            if let Some(error) = &scored.error {
+                let _ = write!(text, "  {error}");
             }
+            if let Some(version) = &scored.published_by {
+                let _ = write!(text, "  published by {version}; --force scores it again");
+            }
+            text.push('\n');
         }
         let _ = writeln!(
             text,

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
 use super::{Only, Outcome, Range, Scored, Standing, State, Summary, every_day, scheduled, within};
+use crate::changed::{Change, Input};
 use crate::child::Finished;
 use crate::exit::ExitCode;
 use crate::schedule::{Cron, Schedule};
@@ -28,6 +29,8 @@ fn ended(exit: ExitCode) -> Scored {
     let standing = Standing {
         date: date("2026-11-19"),
         state: State::Missing,
+        input: None,
+        change: None,
     };
     let report = match exit {
         ExitCode::Success => json!({"outcome": "published", "rows": {"in": 10, "out": 9, "rejected": 1}}),
@@ -38,7 +41,7 @@ fn ended(exit: ExitCode) -> Scored {
         report,
         seconds: 1.0,
     };
-    Scored::of(standing, Ok(finished))
+    Scored::of(&standing, Ok(finished))
 }
 
 #[test]
@@ -121,13 +124,44 @@ fn last_fires_are_those_up_to_now_in_the_zone_of_the_schedule() {
 
 #[test]
 fn words_for_dates_take_what_they_say() {
+    let standing = |state| Standing {
+        date: date("2026-11-19"),
+        state,
+        input: None,
+        change: None,
+    };
     let taken = |only: Only| {
-        let all = [State::Published, State::Unfinished, State::Failed, State::Missing];
-        all.into_iter().filter(|state| only.takes(*state)).collect::<Vec<_>>()
+        let mut all = vec![State::Published, State::Unfinished, State::Failed, State::Missing];
+        all.retain(|state| only.takes(&standing(*state)));
+        all
     };
     assert_eq!(taken(Only::Missing), [State::Failed, State::Missing]);
     assert_eq!(taken(Only::Failed), [State::Unfinished, State::Failed]);
     assert_eq!(taken(Only::All).len(), 4);
+    assert_eq!(taken(Only::Changed), []);
+    let change = Change {
+        added: 1,
+        gone: 0,
+        changed: 0,
+        first: "part-1.parquet".to_owned(),
+    };
+    let unknown = Input::Unknown {
+        reason: "403".to_owned(),
+    };
+    for (input, change, is_taken) in [
+        (Some(Input::Absent), None, false),
+        (Some(Input::Present { files: 1, bytes: 9 }), None, false),
+        (Some(Input::Present { files: 1, bytes: 9 }), Some(change), true),
+        (Some(unknown), None, true),
+    ] {
+        let standing = Standing {
+            input,
+            change,
+            ..standing(State::Published)
+        };
+        assert_eq!(Only::Changed.takes(&standing), is_taken, "{standing:?}");
+        assert!(!Only::Missing.takes(&standing) && !Only::Failed.takes(&standing));
+    }
 }
 
 #[test]
@@ -162,19 +196,21 @@ fn rows_and_errors_are_those_that_the_processes_told() {
     let standing = Standing {
         date: date("2026-11-19"),
         state: State::Published,
+        input: None,
+        change: None,
     };
     let silent = Finished {
         exit: ExitCode::Killed,
         report: serde_json::Value::Null,
         seconds: 1.0,
     };
-    let killed = Scored::of(standing, Ok(silent));
+    let killed = Scored::of(&standing, Ok(silent));
     assert_eq!(killed.error.as_deref(), Some("killed (SIGKILL or out of memory)"));
     let nothing = Finished {
         exit: ExitCode::Success,
         report: json!({"outcome": "already_published", "rows": 7}),
         seconds: 1.0,
     };
-    let nothing = Scored::of(standing, Ok(nothing));
+    let nothing = Scored::of(&standing, Ok(nothing));
     assert_eq!((nothing.outcome, nothing.rows_out), (Outcome::Nothing, Some(7)));
 }

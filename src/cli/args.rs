@@ -159,10 +159,10 @@ pub(super) struct BackfillArgs {
     /// Instead of a range: the dates of the fires of its schedule within this time, such as 3d, up to now
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["from", "to"])]
     pub(super) within: Option<Duration>,
-    /// Which dates: those that readers do not see, those whose last run published nothing, or all
+    /// Which dates: those that readers do not see, those whose last run published nothing, those whose input is not what was scored, or all
     #[arg(long, value_name = "WHICH", default_value = "missing")]
     pub(super) only: Only,
-    /// Says which dates would be scored, and scores none
+    /// Says which dates would be scored and whether their input is there, and scores none
     #[arg(long)]
     pub(super) plan: bool,
     /// Dates that are scored at a time; they share the cores and the memory

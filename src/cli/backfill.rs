@@ -11,6 +11,7 @@ use super::args::BackfillArgs;
 use super::context::{Context, device_flag};
 use super::validate::ANY_DATE;
 use crate::backfill::{self, BackfillError, Range, Standing, Summary};
+use crate::changed::Inputs;
 use crate::child::{JobSource, Order, shares};
 use crate::error::Error;
 use crate::exit::ExitCode;
@@ -37,6 +38,7 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
     let terminal = context.terminal(&settings)?;
     let job = context.job(&args.file, ANY_DATE)?;
     let history = History::open(&job, &settings)?;
+    let inputs = Inputs::of(&job, &settings.storage);
     let span = info_span!("backfill", job = job.name);
     let _entered = span.enter();
     let summary = terminal.around(&settings, |around| {
@@ -45,7 +47,7 @@ pub(super) fn backfill(args: &BackfillArgs, context: &Context) -> Result<ExitCod
             only: args.only,
             newest_first: args.newest_first,
         };
-        let (dates, left_out) = around.wait(range.plan(&history))?;
+        let (dates, left_out) = around.wait(range.plan(&history, &inputs, args.plan))?;
         if args.plan {
             let planned = Planned {
                 job: job.name.clone(),
@@ -113,8 +115,16 @@ fn order(args: &BackfillArgs, context: &Context, around: &Surroundings<'_>) -> O
 impl Planned {
     fn text(&self) -> String {
         let mut text = String::new();
-        for Standing { date, state } in &self.dates {
-            let _ = writeln!(text, "  {date}  {}", state.name());
+        for standing in &self.dates {
+            let _ = write!(text, "  {}  {:<10}", standing.date, standing.state.name());
+            if let Some(input) = &standing.input {
+                let _ = write!(text, "  input {input}");
+            }
+            if let Some(change) = &standing.change {
+                let _ = write!(text, "; {change}");
+            }
+            text.truncate(text.trim_end().len());
+            text.push('\n');
         }
         let _ = writeln!(
             text,

@@ -9,7 +9,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use super::board::Entry;
+use super::changes::Changes;
 use super::status::{Fires, JobStatus, Published, RunStatus};
+use crate::changed::Inputs;
 use crate::child::Finished;
 use crate::clock::Clock;
 use crate::ending::{Ended as Remembered, Ending};
@@ -49,6 +51,8 @@ pub(super) struct Worker {
     job: Job,
     file: PathBuf,
     history: Arc<History>,
+    inputs: Inputs,
+    changes: Changes,
     place: Place,
     lock: Place,
     /// What keeps other daemons on this machine from the job. None before it was got.
@@ -81,6 +85,8 @@ impl Worker {
         let state = Place::open(&job.state, &settings.storage)?;
         Ok(Self {
             history: Arc::new(History::open(job, settings)?),
+            inputs: Inputs::of(job, &settings.storage),
+            changes: Changes::default(),
             place: ScheduleRecord::place(&state, &job.name),
             lock: ScheduleRecord::lock(&state, &job.name),
             hold: None,
@@ -113,6 +119,7 @@ impl Worker {
             job: fresh.job,
             file: fresh.file,
             history: fresh.history,
+            inputs: fresh.inputs,
             place: fresh.place,
             ..self
         })
@@ -311,6 +318,9 @@ impl Worker {
             return Vec::new();
         };
         let mut unpublished = agenda.earlier(schedule, task);
+        let dates = unpublished.iter().map(|earlier| earlier.date).collect();
+        self.changes
+            .look(&self.job.name, dates, Arc::clone(&self.history), self.inputs.clone());
         unpublished.retain(|earlier| {
             self.looked_again
                 .get(&earlier.date)

@@ -106,6 +106,18 @@ async fn footer(
     })
 }
 
+/// Whether a plan would hold a file: one that has rows or row groups, and a damaged one where that is an error.
+pub(super) async fn is_planned(file: &Listed, strict: bool) -> Result<bool, StorageError> {
+    let read = match bytes(file).await? {
+        Ok(bytes) => read_footer(&bytes, file.meta.size),
+        Err(damage) => Err(damage),
+    };
+    Ok(match read {
+        Ok((metadata, _)) => metadata.file_metadata().num_rows() > 0 || metadata.num_row_groups() > 0,
+        Err(_) => strict,
+    })
+}
+
 /// The bytes of a footer, by one request for most files; nothing is fetched because of a number that cannot be.
 async fn bytes(file: &Listed) -> Result<Result<Bytes, Damage>, StorageError> {
     let size = file.meta.size;

@@ -63,7 +63,8 @@ pub(super) fn check(from: &InputSpec, to: &OutputSpec, date: NaiveDate, found: &
     Some(places)
 }
 
-fn input(path: &str, date: NaiveDate) -> Result<Location, Problem> {
+/// The input of a date.
+pub(super) fn input(path: &str, date: NaiveDate) -> Result<Location, Problem> {
     let path = template::render("input.path", path, date)?;
     let location = Location::parse("input.path", &path)?;
     match location.pattern_error() {

@@ -3,5 +3,6 @@
 mod browser;
 mod clocks;
 mod ends;
+mod inputs;
 mod pages;
 mod reload;
