@@ -44,7 +44,7 @@ pub use chunks::{Chunk, Span};
 pub use column_type::same_values;
 pub use columns::Columns;
 pub use damage::Damage;
-pub use fingerprint::{fingerprint, generation, of_rejected};
+pub use fingerprint::{Earlier, earlier, fingerprint, generation, of_rejected};
 pub use footers::{CorruptFile, Footers, read_footer};
 pub use inventory::{Inventory, Item};
 pub use names::OwnNames;

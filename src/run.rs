@@ -197,17 +197,24 @@ fn begun(
     tally: Tally,
     around: &Surroundings<'_>,
 ) -> Result<Outcome, Error> {
-    if options.only_rejected
-        && let Some(notice) = around.wait(desk.only_rejected(job, &mut ready))?
-    {
-        return Ok(done(notice, around));
+    // What was asked beside the plan is old by now: it only says where there is nothing to look at.
+    let mut earlier = match known.shown {
+        Shown::Nothing => Vec::new(),
+        Shown::Ours(..) | Shown::Foreign(_) => ready.earlier(job, around),
+    };
+    if options.only_rejected {
+        if let Some(notice) = around.wait(desk.only_rejected(job, &mut ready, &earlier))? {
+            return Ok(done(notice, around));
+        }
+        // No earlier version has done this: it would be the newest publication, and not the one that is gone on from.
+        earlier.clear();
     }
     let intent = Intent {
         base_id: ready.base_id.clone(),
+        earlier,
         again: options.force || job.on_existing == OnExisting::Replace,
         only_once: job.on_existing == OnExisting::Fail && !options.only_rejected,
     };
-    // What was asked beside the plan is old by now: it only says where there is nothing to look at.
     if known.shown != Shown::Nothing
         && let Some(notice) = around.wait(desk.nothing_to_do(&intent))?
     {

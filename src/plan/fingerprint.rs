@@ -2,16 +2,23 @@
 //!
 //! Whatever could change a row of the output is in it, and nothing else: neither the machine, nor threads, nor the time.
 
+mod earlier;
+
 use std::io::{self, Write};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Plan;
+use super::{InputFile, Plan};
 use crate::digest::hex;
 use crate::registry::ModelArtifact;
 use crate::spec::{OnCorruptFile, RowActions};
 use crate::validate::Job;
+
+pub use earlier::{Earlier, earlier};
+
+/// The version that counts for rows: major and minor.
+const ENGINE: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
 /// Bytes of the digest that are kept: enough to tell any two plans apart, short enough for a folder's name.
 const KEPT_BYTES: usize = 16;
@@ -37,7 +44,7 @@ struct Identity<'a> {
     chunks: Vec<usize>,
     files: usize,
     model: Model<'a>,
-    engine: String,
+    engine: &'static str,
 }
 
 #[derive(Serialize)]
@@ -82,11 +89,23 @@ fn is_fail(on: &OnCorruptFile) -> bool {
 
 /// The first 32 hex digits of the SHA-256 over the plan's identity as JSON.
 pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded: u64) -> String {
+    identity(job, artifact, plan, max_decoded, ENGINE, |file| &file.schema_text)
+}
+
+/// The identity of a plan in one version of this program, which decodes the columns of a file as `schema` says.
+fn identity(
+    job: &Job,
+    artifact: &ModelArtifact,
+    plan: &Plan,
+    max_decoded: u64,
+    engine: &'static str,
+    schema: impl Fn(&InputFile) -> &str,
+) -> String {
     let inputs = plan.files.iter().map(|file| Input {
         path: file.place.location().to_string(),
         size: file.size,
         etag: file.etag.as_deref(),
-        schema: &file.schema_text,
+        schema: schema(file),
     });
     let identity = Identity {
         job: &job.name,
@@ -108,11 +127,7 @@ pub fn fingerprint(job: &Job, artifact: &ModelArtifact, plan: &Plan, max_decoded
             sha256: &artifact.contract.sha256,
             metadata_sha256: &artifact.metadata_sha256,
         },
-        engine: format!(
-            "{}.{}",
-            env!("CARGO_PKG_VERSION_MAJOR"),
-            env!("CARGO_PKG_VERSION_MINOR")
-        ),
+        engine,
     };
     // Written piece by piece: of many wide files it is larger than all else that is planned.
     let mut digested = Digested(Sha256::new());

@@ -21,7 +21,10 @@ impl Desk {
         if let (Some(notice), Some(commit)) = (&mut notice, settled)
             && commit.base_id != intent.base_id
         {
-            notice.used_key = Some(commit.run_key.clone());
+            match intent.earlier.iter().find(|earlier| earlier.base_id == commit.base_id) {
+                Some(earlier) => notice.published_by = Some(earlier.version),
+                None => notice.used_key = Some(commit.run_key.clone()),
+            }
         }
         if intent.only_once && standing.shown != Shown::Nothing && !own {
             return Err(self.already_published().into());
@@ -45,10 +48,15 @@ impl Desk {
         }
     }
 
-    /// The publication that leaves a run nothing to do: visible, and of the same plan or of the same intention.
+    /// The publication that leaves a run nothing to do: visible, and of the same plan or of the same intention. The plan may be known by what
+    /// an earlier version called it.
     pub(super) fn settled<'s>(&self, standing: &'s Standing, intent: &Intent) -> Option<&'s Commit> {
-        let plan_id = generation(&intent.base_id, standing.log.generation(&intent.base_id).unwrap_or(0));
-        let commit = standing.settled(&plan_id, &self.holder.run_key)?;
+        let earlier = intent.earlier.iter().map(|earlier| &earlier.base_id);
+        let mut settled = std::iter::once(&intent.base_id).chain(earlier).filter_map(|base_id| {
+            let plan_id = generation(base_id, standing.log.generation(base_id).unwrap_or(0));
+            standing.settled(&plan_id, &self.holder.run_key)
+        });
+        let commit = settled.next()?;
         (commit.run_key == self.holder.run_key || !intent.again).then_some(commit)
     }
 }

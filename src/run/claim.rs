@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::hold::Hold;
 use crate::pipeline::Gate;
-use crate::plan::generation;
+use crate::plan::{Earlier, generation};
 use crate::publish::{self, Opened, PublishError, Shown, Standing};
 use crate::records::{Open, PlanRecord};
 
@@ -27,6 +27,8 @@ const MOST_DAMAGED: u32 = 8;
 pub(super) struct Intent {
     /// The plan, whichever time it is done.
     pub(super) base_id: String,
+    /// What earlier versions of this program called it, where something is published.
+    pub(super) earlier: Vec<Earlier>,
     /// Whether it is done again although it is published.
     pub(super) again: bool,
     /// Whether a published date is an error.

@@ -218,6 +218,7 @@ impl Desk {
             plan_id: None,
             rows: None,
             used_key: None,
+            published_by: None,
         }
     }
 

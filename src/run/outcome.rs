@@ -34,6 +34,9 @@ pub struct Notice {
     /// The key of the run, where a run of the same key has published something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_key: Option<String>,
+    /// The earlier version of this program that has published it from the same input, model and job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_by: Option<&'static str>,
 }
 
 /// Why a run published nothing.
@@ -62,11 +65,15 @@ impl Notice {
                 let number = self
                     .seq
                     .map_or(String::new(), |seq| format!(" (publication {seq}{rows})"));
-                let why = self.used_key.as_ref().map_or("nothing to do".to_owned(), |key| {
-                    format!(
+                let why = match (self.published_by, &self.used_key) {
+                    (Some(version), _) => format!(
+                        "published by {version} from the same input, model and job; nothing to do, and --force scores it again"
+                    ),
+                    (None, Some(key)) => format!(
                         "the run key `{key}` has published it from another input or with another model, and a new key publishes this one"
-                    )
-                });
+                    ),
+                    (None, None) => "nothing to do".to_owned(),
+                };
                 format!("{job} for {date}: already published in {output}{number}; {why}\n")
             }
             Verdict::NothingRejected => format!("{job} for {date}: no row was rejected; nothing to do\n"),

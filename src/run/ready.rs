@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
 use crate::pipeline::Limits;
-use crate::plan::{CHUNK_ROWS, Footers, Plan, TEXT_CHUNK_ROWS, Wanted, fingerprint};
+use crate::plan::{CHUNK_ROWS, Earlier, Footers, Plan, TEXT_CHUNK_ROWS, Wanted, earlier, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
@@ -101,6 +101,14 @@ pub(super) fn looked_at(
         rescore: None,
         loading,
     })
+}
+
+impl Ready {
+    /// What earlier versions of this program called the plan.
+    pub(super) fn earlier(&self, job: &Job, around: &Surroundings<'_>) -> Vec<Earlier> {
+        let max_decoded = max_decoded(around.settings, limits(around));
+        earlier(job, &self.artifact, &self.plan, max_decoded)
+    }
 }
 
 /// Resolves the model's version and reads it.

@@ -6,7 +6,7 @@ use arrow::datatypes::Schema;
 use super::{Desk, Ready, Verdict};
 use crate::error::Error;
 use crate::output::OutputSchema;
-use crate::plan::{Plan, of_rejected, same_values};
+use crate::plan::{Earlier, Plan, of_rejected, same_values};
 use crate::publish;
 use crate::records::{Commit, Log};
 use crate::rejects;
@@ -18,7 +18,12 @@ use crate::validate::Job;
 impl Desk {
     /// Turns a plan of the whole date into one of its rejected rows. A notice when there are none, or when nothing was corrected since,
     /// unless the job says that what is published is scored again all the same.
-    pub(super) async fn only_rejected(&self, job: &Job, ready: &mut Ready) -> Result<Option<Notice>, Error> {
+    pub(super) async fn only_rejected(
+        &self,
+        job: &Job,
+        ready: &mut Ready,
+        earlier: &[Earlier],
+    ) -> Result<Option<Notice>, Error> {
         let standing = self.standing().await?;
         if let Some(pending) = standing.pending() {
             return Err(RescoreError::Pending { seq: pending.n }.into());
@@ -32,7 +37,8 @@ impl Desk {
                 ..self.notice_of(commit)
             }));
         }
-        if job.on_existing != OnExisting::Replace && is_unchanged(&standing.log, commit, &ready.base_id) {
+        let mut same = std::iter::once(&ready.base_id).chain(earlier.iter().map(|earlier| &earlier.base_id));
+        if job.on_existing != OnExisting::Replace && same.any(|base_id| is_unchanged(&standing.log, commit, base_id)) {
             return Ok(Some(Notice {
                 outcome: Verdict::NothingCorrected,
                 ..self.notice_of(commit)

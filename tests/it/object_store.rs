@@ -2,6 +2,7 @@
 
 mod service;
 mod state;
+mod upgrade;
 
 use batch_infer::exit::ExitCode;
 

@@ -34,7 +34,7 @@ pub(crate) fn ask(fixture: &JobFixture, command: &str, arguments: &[&str]) -> (i
 
 /// What a command says to people.
 #[track_caller]
-fn said(fixture: &JobFixture, command: &str, arguments: &[&str]) -> String {
+pub(crate) fn said(fixture: &JobFixture, command: &str, arguments: &[&str]) -> String {
     let output = fixture.command(command).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -155,6 +155,7 @@ impl Process {
     async fn errand(&self, desk: &Desk, errand: &Errand, runtime: &Handle) -> Result<Ending, Error> {
         let intent = Intent {
             base_id: work::base_id(errand.plan),
+            earlier: Vec::new(),
             again: errand.again,
             only_once: false,
         };
