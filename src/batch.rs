@@ -114,7 +114,8 @@ impl FeatureBatch {
     }
 }
 
-/// Places of columns by their names.
+/// Places of columns by their names. Of a name that stands twice it is the last: a column of the path stands as text first, and then as a
+/// feature takes it.
 pub fn places(schema: &Schema) -> HashMap<&str, usize> {
     let fields = schema.fields().iter().enumerate();
     fields.map(|(place, field)| (field.name().as_str(), place)).collect()

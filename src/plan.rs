@@ -10,10 +10,14 @@ mod column_type;
 mod columns;
 mod damage;
 mod fingerprint;
+mod folder_check;
+mod folders;
 mod footers;
 mod inventory;
+mod kinds;
 mod listing;
 mod meant;
+mod mismatch;
 mod names;
 mod nulls;
 mod page_index;
@@ -23,6 +27,7 @@ mod schema;
 mod shapes;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -45,10 +50,11 @@ pub use column_type::same_values;
 pub use columns::Columns;
 pub use damage::Damage;
 pub use fingerprint::{Earlier, earlier, fingerprint, generation, of_rejected};
+pub use folders::{Overruled, folder_column};
 pub use footers::{CorruptFile, Footers, read_footer};
 pub use inventory::{Inventory, Item};
+pub use mismatch::{Mismatch, Rule};
 pub use names::OwnNames;
-pub use schema::{Mismatch, Rule};
 pub use wanted::Wanted;
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
@@ -73,6 +79,8 @@ pub struct Plan {
     pub rows: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// Columns that stand in the path and in files, where these may hold something else.
+    pub overruled: Vec<Overruled>,
     /// Files that are left out, since their footers cannot be read and the job says so.
     pub corrupt: Vec<CorruptFile>,
 }
@@ -150,6 +158,7 @@ impl Plan {
             });
         }
         let columns = schema::check(job, preprocessor, &footers)?;
+        let overruled = folders::overruled(&columns.read, &footers);
         let mut files = footers::open(footers, &columns)?;
         files.retain(|file| file.rows() > 0 || file.row_groups() > 0);
         pages::locate(&mut files, chunk_rows, strict).await?;
@@ -166,6 +175,7 @@ impl Plan {
             files,
             chunks,
             columns,
+            overruled,
             corrupt,
         })
     }
@@ -187,6 +197,7 @@ impl Plan {
             bytes: files.iter().map(|file| file.size).sum(),
             chunks: chunks::cut_at(&files, pieces),
             files,
+            overruled: Vec::new(),
             corrupt,
             columns,
         })
@@ -216,15 +227,17 @@ impl Plan {
     pub fn narrowed(&self, names: &[String]) -> Self {
         let columns = Columns {
             read: names.to_vec(),
+            parsed: BTreeMap::new(),
             ..self.columns.clone()
         };
         let files = self.files.iter().map(|file| InputFile {
-            projection: columns.projection(file.metadata.parquet_schema(), &file.own_names),
+            projection: columns.projection(file.metadata.parquet_schema(), &file.own_names, &file.partition),
             ..file.clone()
         });
         Self {
             files: files.collect(),
             chunks: self.chunks.clone(),
+            overruled: Vec::new(),
             corrupt: Vec::new(),
             columns,
             rows: self.rows,
@@ -366,7 +379,7 @@ pub enum PlanError {
         others: usize,
     },
     /// Files and contract do not fit one another.
-    #[error("the input does not fit the job and the model:\n{}", schema::listed(mismatches))]
+    #[error("the input does not fit the job and the model:\n{}", mismatch::listed(mismatches))]
     Schema {
         /// Every difference, of every file.
         mismatches: Vec<Mismatch>,
@@ -374,7 +387,7 @@ pub enum PlanError {
     /// Rows are bad that the job does not tolerate, and the footers say so already.
     #[error(
         "the input holds nulls that the job does not tolerate; nothing was scored:\n{}",
-        schema::listed(mismatches)
+        mismatch::listed(mismatches)
     )]
     Nulls {
         /// Every column with such nulls, of every file.
@@ -442,7 +455,7 @@ impl Seam for PlanError {
                 "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""
                     .to_owned(),
             ),
-            Self::Schema { mismatches } => schema::one_hint(mismatches),
+            Self::Schema { mismatches } => mismatch::one_hint(mismatches),
             Self::Pattern { .. } => None,
         }
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -29,7 +29,7 @@ pub use error::{Fault, ReadError};
 use self::page::Held;
 use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
 use crate::guard::guarded;
-use crate::plan::{Chunk, InputFile, Plan, Span};
+use crate::plan::{Chunk, InputFile, Plan, Span, folder_column};
 use crate::storage::StorageError;
 
 /// Spans of a chunk that are fetched at a time: a chunk of many small files would otherwise wait for each in turn.
@@ -217,8 +217,12 @@ fn decode_span(
 fn nulls_of(plan: &Plan, rows: usize) -> Result<RecordBatch, ArrowError> {
     let columns = plan.columns.read.iter().map(|name| {
         let kind = plan.columns.types.get(name).cloned().unwrap_or(DataType::Null);
-        (Field::new(name, kind.clone(), true), new_null_array(&kind, rows))
+        (name, kind)
     });
+    let parsed = plan.columns.parsed.iter().map(|(name, kind)| (name, kind.clone()));
+    let columns = columns
+        .chain(parsed)
+        .map(|(name, kind)| (Field::new(name, kind.clone(), true), new_null_array(&kind, rows)));
     let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
@@ -231,9 +235,12 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
     let schema = batch.schema();
     let places = places(&schema);
     for name in &plan.columns.read {
-        let column = match places.get(file.own_names.of(name)) {
-            Some(&place) => Arc::clone(batch.column(place)),
-            None => path_value(file, name, batch.num_rows()),
+        let folder = file.partition.iter().find(|(key, _)| key == name);
+        let column = if let (None, Some(&place)) = (folder, places.get(file.own_names.of(name))) {
+            Arc::clone(batch.column(place))
+        } else {
+            let kind = plan.columns.types.get(name).unwrap_or(&DataType::Utf8);
+            folder_column(folder_text(file, name), kind, batch.num_rows()).map_err(ReadError::Join)?
         };
         let column = match plan.columns.types.get(name) {
             Some(planned) if planned != column.data_type() => {
@@ -245,15 +252,20 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
         fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
     }
+    for (name, kind) in &plan.columns.parsed {
+        let text = folder_text(file, name);
+        columns.push(folder_column(text, kind, batch.num_rows()).map_err(ReadError::Join)?);
+        fields.push(Field::new(name, kind.clone(), true));
+    }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema, columns, &options).map_err(ReadError::Join)
 }
 
-fn path_value(file: &InputFile, name: &str, rows: usize) -> ArrayRef {
-    let found = file.partition.iter().find(|(key, _)| key == name);
-    let value = found.and_then(|(_, value)| value.as_deref());
-    Arc::new(std::iter::repeat_n(value, rows).collect::<StringArray>())
+/// What a folder on the way to the file says of a column, unless that it is null.
+fn folder_text<'a>(file: &'a InputFile, name: &str) -> Option<&'a str> {
+    let mut folders = file.partition.iter();
+    folders.find(|(key, _)| key == name)?.1.as_deref()
 }
 
 /// One batch of several, which all have the planned types.

@@ -118,7 +118,10 @@ impl<'s> Rule<'s> {
 
     /// The rule of a key of this table.
     pub(crate) fn key(self, name: &str) -> Option<Self> {
-        self.properties()?.get(name).map(Rule)
+        let named = self.properties().and_then(|properties| properties.get(name));
+        // A table whose keys are the user's own says what each of them is.
+        let any = || self.0.get("additionalProperties").filter(|any| any.is_object());
+        named.or_else(any).map(Rule)
     }
 
     /// Names of the keys of this table.
@@ -168,7 +171,7 @@ impl<'s> Rule<'s> {
         for name in self.names() {
             let path = joined(path, name);
             match self.key(name) {
-                Some(rule) if rule.kind() == Kind::Table => rule.add_keys(&path, keys),
+                Some(rule) if rule.kind() == Kind::Table && rule.properties().is_some() => rule.add_keys(&path, keys),
                 _ => keys.push(path),
             }
         }

@@ -5,6 +5,9 @@
 
 mod rows;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,12 +84,50 @@ pub struct InputSpec {
     /// Whether bytes of which a file does not say what they are count as UTF-8 text, as old Hive and Impala write text.
     #[serde(default)]
     pub binary_as_string: bool,
+    /// Types of columns that stand in the path, such as `store` of `store=7/`. Such a column is text unless it stands here, and a feature
+    /// parses it by its own dtype.
+    #[serde(default)]
+    pub path_types: BTreeMap<String, PathType>,
     /// What happens when the input has files and no rows.
     #[serde(default)]
     pub on_empty: OnEmpty,
     /// What happens when a file, or a part of it, cannot be decoded.
     #[serde(default)]
     pub on_corrupt_file: OnCorruptFile,
+}
+
+/// Type of a column that stands in the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PathType {
+    /// Text, as it stands there.
+    String,
+    /// An integer of 32 bits.
+    Int32,
+    /// An integer of 64 bits.
+    Int64,
+    /// A number.
+    Float64,
+    /// `true` or `false`.
+    Bool,
+    /// A day, `2026-11-19`.
+    Date,
+    /// An instant, `2026-11-19 10:00:00`.
+    Timestamp,
+}
+
+impl fmt::Display for PathType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "string",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Float64 => "float64",
+            Self::Bool => "bool",
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+        })
+    }
 }
 
 /// What happens when the input has files and no rows.

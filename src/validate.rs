@@ -9,13 +9,16 @@ mod places;
 mod schedule;
 mod template;
 
+use std::collections::BTreeMap;
+
 use chrono::{Datelike, NaiveDate};
 
 use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
 use crate::schedule::Schedule;
 use crate::spec::{
-    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, Reason, RowsSpec, VERSION,
+    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, PathType, Reason,
+    RowsSpec, VERSION,
 };
 
 pub use columns::LineageColumns;
@@ -42,6 +45,8 @@ pub struct Job {
     pub case_insensitive: bool,
     /// Whether bytes without an annotation are text.
     pub binary_as_string: bool,
+    /// Types of columns that stand in the path.
+    pub path_types: BTreeMap<String, PathType>,
     /// What happens when there are no rows.
     pub on_empty: OnEmpty,
     /// What happens when a file, or a part of it, cannot be decoded.
@@ -138,6 +143,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         passthrough: spec.input.passthrough.clone(),
         case_insensitive: spec.input.case_insensitive,
         binary_as_string: spec.input.binary_as_string,
+        path_types: spec.input.path_types.clone(),
         on_empty: spec.input.on_empty,
         on_corrupt_file: spec.input.on_corrupt_file,
         registry,

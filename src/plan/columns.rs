@@ -1,6 +1,6 @@
 //! The columns of a run: which are read, which are carried to the output, and as what.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
@@ -17,8 +17,8 @@ pub struct Columns {
     pub keys: Vec<FieldRef>,
     /// Passthrough columns as they will be written.
     pub passthrough: Vec<FieldRef>,
-    /// Names that stand in the path (`region=eu/`) and not in the files.
-    pub partition: BTreeSet<String>,
+    /// Types of columns of the path that stand once more, behind the others: as text for who carries them, and so for a feature.
+    pub parsed: BTreeMap<String, DataType>,
     /// Type of each column that is read, the same for every file.
     pub types: BTreeMap<String, DataType>,
 }
@@ -34,7 +34,7 @@ impl Columns {
             read: types.iter().map(|(name, _)| name.clone()).collect(),
             keys: Vec::new(),
             passthrough: Vec::new(),
-            partition: BTreeSet::new(),
+            parsed: BTreeMap::new(),
             types: types.into_iter().collect(),
         }
     }
@@ -45,8 +45,16 @@ impl Columns {
     }
 
     /// The projection of one file.
-    pub(super) fn projection(&self, schema: &SchemaDescriptor, own_names: &OwnNames) -> ProjectionMask {
-        let read: HashSet<&str> = self.read.iter().map(|name| own_names.of(name)).collect();
+    pub(super) fn projection(
+        &self,
+        schema: &SchemaDescriptor,
+        own_names: &OwnNames,
+        partition: &[(String, Option<String>)],
+    ) -> ProjectionMask {
+        // What a folder says is not read from the file.
+        let folders: HashSet<&str> = partition.iter().map(|(key, _)| key.as_str()).collect();
+        let read = self.read.iter().filter(|name| !folders.contains(name.as_str()));
+        let read: HashSet<&str> = read.map(|name| own_names.of(name)).collect();
         let roots = schema.root_schema().get_fields().iter().enumerate();
         let wanted = roots.filter(|(_, field)| read.contains(field.name()));
         ProjectionMask::roots(schema, wanted.map(|(root, _)| root))

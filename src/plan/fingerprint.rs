@@ -4,6 +4,7 @@
 
 mod earlier;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{InputFile, Plan};
 use crate::digest::hex;
 use crate::registry::ModelArtifact;
-use crate::spec::{OnCorruptFile, RowActions};
+use crate::spec::{OnCorruptFile, PathType, RowActions};
 use crate::validate::Job;
 
 pub use earlier::{Earlier, earlier};
@@ -40,6 +41,8 @@ struct Identity<'a> {
     /// Where damaged rows are rejected, it decides which rows those are; elsewhere a run that meets it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_decoded: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    path_types: &'a BTreeMap<String, PathType>,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
     files: usize,
@@ -118,6 +121,7 @@ fn identity(
         on_corrupt_file: job.on_corrupt_file,
         binary_as_string: job.binary_as_string,
         max_decoded: (job.on_corrupt_file == OnCorruptFile::Reject).then_some(max_decoded),
+        path_types: &job.path_types,
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
         files: job.files,

@@ -155,7 +155,7 @@ pub fn read_footer(footer: &[u8], size: u64) -> Result<(Arc<ParquetMetaData>, Sc
 }
 
 /// What writers put into a path for a null.
-const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+pub(super) const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// `key=value` folders of a path.
 fn partition(name: &str) -> Vec<(String, Option<String>)> {
@@ -226,7 +226,8 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
         .into_iter()
         .map(|footer| {
             let parquet = footer.metadata.file_metadata().schema_descr_ptr();
-            let key = (Arc::as_ptr(&footer.schema), Arc::as_ptr(&parquet));
+            let folders: Vec<_> = footer.partition.iter().map(|(key, _)| key.clone()).collect();
+            let key = (Arc::as_ptr(&footer.schema), Arc::as_ptr(&parquet), folders);
             let opening = openings.entry(key).or_insert_with(|| {
                 held.push((Arc::clone(&footer.schema), parquet));
                 opening(&footer, columns)
@@ -271,7 +272,7 @@ fn opening(footer: &Footer, columns: &Columns) -> Opening {
         .iter()
         .filter(|field| kept.contains(field.name().as_str()));
     let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
-    let projection = columns.projection(parquet, &footer.own_names);
+    let projection = columns.projection(parquet, &footer.own_names, &footer.partition);
     let is_read = |leaf: usize| projection.leaf_included(leaf);
     Opening {
         in_seconds: meant::in_seconds(parquet, &schema, is_read)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::footers::Footer;
-use super::schema::{Mismatch, Rule};
+use super::mismatch::{Mismatch, Rule};
 use crate::preprocess::Preprocessor;
 use crate::spec::{Action, Reason, RowsSpec};
 use crate::validate::Job;
@@ -49,9 +49,20 @@ fn counts<'a>(strict: &[(&str, Reason)], footers: &'a [Footer]) -> Vec<Vec<(&'a 
     let mut counts: Vec<_> = strict.iter().map(|_| Vec::new()).collect();
     for footer in footers {
         let leaves = leaves(footer);
+        let folders: HashMap<_, _> = footer
+            .partition
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+            .collect();
         for (&(name, _), counts) in strict.iter().zip(&mut counts) {
-            let own = footer.own_names.of(name);
-            let nulls = leaves.get(own).map_or(0, |&leaf| counted(&footer.metadata, leaf));
+            let nulls = match folders.get(name) {
+                Some(Some(_)) => 0,
+                Some(None) => u64::try_from(footer.metadata.file_metadata().num_rows()).unwrap_or(0),
+                None => {
+                    let leaf = leaves.get(footer.own_names.of(name));
+                    leaf.map_or(0, |&leaf| counted(&footer.metadata, leaf))
+                }
+            };
             if nulls > 0 {
                 counts.push((footer, nulls));
             }
@@ -73,7 +84,7 @@ fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
 }
 
 /// The columns of a file that are no lists and lie in no struct, by their names in it.
-fn leaves(footer: &Footer) -> HashMap<&str, usize> {
+pub(super) fn leaves(footer: &Footer) -> HashMap<&str, usize> {
     let columns = footer.metadata.file_metadata().schema_descr().columns();
     let flat = columns.iter().enumerate().filter_map(|(leaf, column)| {
         let [name] = column.path().parts() else {

@@ -3,106 +3,20 @@
 //! Takes footers, gives the [`Columns`] of the run or every difference of every file in one answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use super::accepts::{accepts, expected};
 use super::column_type::{self, Reach};
 use super::footers::Footer;
+use super::kinds::{Kind, kinds};
+use super::mismatch::{Mismatch, Rule};
 use super::names::Alike;
-use super::{Columns, PlanError, names, nulls};
+use super::{Columns, PlanError, folders, names, nulls};
 use crate::contract::Feature;
 use crate::preprocess::Preprocessor;
 use crate::validate::Job;
-
-/// One difference between a file and what is asked of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mismatch {
-    /// The file, below the input.
-    pub file: String,
-    /// The column.
-    pub column: String,
-    /// What is asked for.
-    pub expected: String,
-    /// What the file has.
-    pub found: String,
-    /// The rule that decided.
-    pub rule: Rule,
-    /// What to do, where that is known.
-    pub hint: Option<String>,
-}
-
-/// Rules by which a file's columns are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// Each column that is asked for is there, and is never filled in.
-    Missing,
-    /// Names are compared by case.
-    Case,
-    /// A name stands once in a file.
-    Duplicate,
-    /// Values are taken as they are or widened; what would lose something needs a cast in the contract.
-    Narrowing,
-    /// Lists are of the contract's width and of numbers.
-    List,
-    /// Derived columns are expressions over the file's columns.
-    Derived,
-    /// All files of a date give one type to a column.
-    Files,
-    /// A null is bad where nothing can stand for it.
-    Nulls,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "missing column",
-            Self::Case => "other case",
-            Self::Duplicate => "duplicate column",
-            Self::Narrowing => "narrowing",
-            Self::List => "list",
-            Self::Derived => "derived column",
-            Self::Files => "files differ",
-            Self::Nulls => "nulls",
-        })
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}`: column `{}`: expected {}, found {} [{}]",
-            self.file, self.column, self.expected, self.found, self.rule
-        )
-    }
-}
-
-/// Differences to print before the rest is only counted.
-const SHOWN: usize = 20;
-
-/// What to do about all of the differences, where that is one thing. It is told once, and not with each of them.
-pub(super) fn one_hint(mismatches: &[Mismatch]) -> Option<String> {
-    let (first, others) = mismatches.split_first()?;
-    let is_shared = others.iter().all(|other| other.hint == first.hint);
-    first.hint.clone().filter(|_| is_shared)
-}
-
-/// The differences as lines.
-pub(super) fn listed(mismatches: &[Mismatch]) -> String {
-    let is_told_once = one_hint(mismatches).is_some();
-    let line = |mismatch: &Mismatch| match (&mismatch.hint, is_told_once) {
-        (Some(hint), false) => format!("  - {mismatch} ({hint})"),
-        _ => format!("  - {mismatch}"),
-    };
-    let mut lines: Vec<_> = mismatches.iter().take(SHOWN).map(line).collect();
-    if mismatches.len() > SHOWN {
-        lines.push(format!("  - and {} more", mismatches.len() - SHOWN));
-    }
-    lines.join("\n")
-}
 
 /// Checks every file; gives the columns of the run.
 pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) -> Result<Columns, PlanError> {
@@ -112,6 +26,12 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
         preprocessor,
         features: preprocessor.contract().by_name(),
         carried: job.keys.iter().chain(&job.passthrough).map(String::as_str).collect(),
+        in_sql: preprocessor
+            .derivation()
+            .required_columns()
+            .iter()
+            .map(String::as_str)
+            .collect(),
         mismatches: Vec::new(),
     };
     let by_kind: Vec<_> = kinds
@@ -132,6 +52,8 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
             })
         })
         .collect();
+    check.folders(footers);
+    check.declared(&kinds);
     let columns = check.columns(&kinds);
     mismatches.extend(check.mismatches);
     let nulls = nulls::intolerable(job, preprocessor, footers);
@@ -145,63 +67,14 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
     Ok(columns)
 }
 
-/// The first of all files whose columns are the same, with its columns by name.
-struct Kind<'a> {
-    footer: &'a Footer,
-    columns: HashMap<&'a str, &'a FieldRef>,
-    folders: HashSet<&'a str>,
-}
-
-/// The kinds of file, in order of the first of each, and for each file its kind.
-fn kinds(footers: &[Footer]) -> (Vec<Kind<'_>>, Vec<usize>) {
-    let mut known = HashMap::new();
-    let mut kinds = Vec::new();
-    let kind_of = footers.iter().map(|footer| {
-        let folders: Vec<&str> = footer.partition.iter().map(|(key, _)| key.as_str()).collect();
-        let new = kinds.len();
-        let key = (Arc::as_ptr(&footer.schema), folders);
-        *known.entry(key).or_insert_with_key(|(_, folders)| {
-            let mut columns = HashMap::new();
-            for field in footer.schema.fields() {
-                columns.entry(field.name().as_str()).or_insert(field);
-            }
-            kinds.push(Kind {
-                footer,
-                columns,
-                folders: folders.iter().copied().collect(),
-            });
-            new
-        })
-    });
-    let kind_of = kind_of.collect();
-    (kinds, kind_of)
-}
-
-impl Kind<'_> {
-    fn name(&self) -> &str {
-        &self.footer.file.name
-    }
-
-    fn column(&self, name: &str) -> Option<&FieldRef> {
-        self.columns.get(name).copied()
-    }
-
-    /// A column of the file, or a folder `name=value` on the way to it, which is a string.
-    fn carried(&self, name: &str) -> Option<FieldRef> {
-        match self.column(name) {
-            Some(field) => Some(Arc::clone(field)),
-            None if self.folders.contains(name) => Some(Arc::new(Field::new(name, DataType::Utf8, true))),
-            None => None,
-        }
-    }
-}
-
-struct Check<'a> {
-    job: &'a Job,
-    preprocessor: &'a Preprocessor,
-    features: HashMap<&'a str, &'a Feature>,
+pub(super) struct Check<'a> {
+    pub(super) job: &'a Job,
+    pub(super) preprocessor: &'a Preprocessor,
+    pub(super) features: HashMap<&'a str, &'a Feature>,
     carried: HashSet<&'a str>,
-    mismatches: Vec<Mismatch>,
+    /// Columns that derived ones read.
+    in_sql: HashSet<&'a str>,
+    pub(super) mismatches: Vec<Mismatch>,
 }
 
 impl Check<'_> {
@@ -213,14 +86,14 @@ impl Check<'_> {
         }
         let carried = self.job.keys.iter().chain(&self.job.passthrough);
         for name in carried {
-            if kind.carried(name).is_none() {
+            if !kind.has(name) {
                 self.missing(kind, &alike, name, "a key or passthrough column");
             }
         }
         let contract = self.preprocessor.contract();
         let derivation = self.preprocessor.derivation();
         for name in derivation.required_columns() {
-            if kind.column(name).is_none() {
+            if !kind.has(name) {
                 self.missing(kind, &alike, name, "a column that a derived feature reads");
             }
         }
@@ -228,15 +101,21 @@ impl Check<'_> {
         let derived: HashMap<_, _> = derived.iter().map(|field| (field.name().as_str(), field)).collect();
         for feature in &contract.features {
             let name = feature.name();
-            match derived.get(name).copied().or_else(|| kind.column(name)) {
+            let found = match derived.get(name) {
+                Some(field) => Some(field.data_type().clone()),
+                // Whether the text of each folder fits is another question.
+                None if kind.is_folder(name) => Some(self.folder(name)),
+                None => kind.column(name).map(|field| field.data_type().clone()),
+            };
+            match found {
                 None => self.missing(kind, &alike, name, &expected(feature)),
-                Some(field) => {
-                    if let Err(hint) = accepts(feature, field.data_type()) {
+                Some(found) => {
+                    if let Err(hint) = accepts(feature, &found) {
                         self.mismatches.push(Mismatch {
                             file: kind.name().to_owned(),
                             column: name.to_owned(),
                             expected: expected(feature),
-                            found: field.data_type().to_string(),
+                            found: found.to_string(),
                             rule: match feature {
                                 Feature::Vector(_) => Rule::List,
                                 _ => Rule::Narrowing,
@@ -252,17 +131,14 @@ impl Check<'_> {
     /// Types of the derived columns for this file; empty when they cannot be told, which is then a mismatch of its own.
     fn derived(&mut self, kind: &Kind<'_>) -> Vec<FieldRef> {
         let derivation = self.preprocessor.derivation();
-        let complete = derivation
-            .required_columns()
-            .iter()
-            .all(|name| kind.column(name).is_some());
+        let complete = derivation.required_columns().iter().all(|name| kind.has(name));
         if !complete {
             return derivation
                 .names()
                 .map(|name| Arc::new(Field::new(name, DataType::Float32, true)))
                 .collect();
         }
-        match derivation.output_fields(&kind.footer.schema) {
+        match derivation.output_fields(&self.as_sql_sees(kind)) {
             Ok(fields) => fields.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 self.mismatches.push(Mismatch {
@@ -276,6 +152,47 @@ impl Check<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// The columns of a file and of the path to it.
+    fn as_sql_sees(&self, kind: &Kind<'_>) -> Arc<Schema> {
+        if kind.folders.is_empty() {
+            return Arc::clone(&kind.footer.schema);
+        }
+        let columns = kind.footer.schema.fields().iter();
+        let mut fields: Vec<FieldRef> = columns.filter(|field| !kind.is_folder(field.name())).cloned().collect();
+        for &name in &kind.folders {
+            fields.push(Arc::new(Field::new(name, self.carried_folder(name), true)));
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    /// Type of a column of the path where it is carried, and in SQL.
+    fn carried_folder(&self, name: &str) -> DataType {
+        self.job
+            .path_types
+            .get(name)
+            .map_or(DataType::Utf8, |&kind| folders::declared(kind))
+    }
+
+    /// Type of a column of the path as a feature takes it.
+    pub(super) fn folder(&self, name: &str) -> DataType {
+        let feature = self
+            .features
+            .get(name)
+            .filter(|_| !self.job.path_types.contains_key(name));
+        let of_feature = feature.and_then(|feature| folders::of_feature(feature));
+        of_feature.unwrap_or_else(|| self.carried_folder(name))
+    }
+
+    /// A hint where the column stands in the input's own path, above what is listed.
+    pub(super) fn above(&self, name: &str) -> Option<String> {
+        let input = self.job.input.to_string();
+        let mut folders = input.split('/');
+        let found = folders.find(|folder| folder.split_once('=').is_some_and(|(key, _)| key == name))?;
+        Some(format!(
+            "`{found}` stands in `input.path` itself, and only folders below it are columns; a glob there, `{name}=*`, makes it one"
+        ))
     }
 
     fn missing(&mut self, kind: &Kind<'_>, alike: &Alike<'_>, name: &str, expected: &str) {
@@ -298,6 +215,7 @@ impl Check<'_> {
                 .map(|own| {
                     format!("there is `{own}`; names are compared by case, unless input.case_insensitive = true")
                 })
+                .or_else(|| self.above(name))
                 .or_else(|| names::hidden(kind.footer, name)),
         });
     }
@@ -343,16 +261,13 @@ impl Check<'_> {
         let mut seen = HashSet::new();
         let mut read = names::wanted(self.job, self.preprocessor);
         read.retain(|name| seen.insert(name.clone()));
-        let in_sql = self.preprocessor.derivation().required_columns();
-        let in_sql: HashSet<&str> = in_sql.iter().map(String::as_str).collect();
         let types: BTreeMap<_, _> = read
             .iter()
             .filter_map(|name| {
-                let kind = self.one_type(kinds, name, &in_sql)?;
+                let kind = self.one_type(kinds, name)?;
                 Some((name.clone(), kind))
             })
             .collect();
-        let in_files = |name: &&String| kinds.iter().all(|kind| kind.column(name).is_some());
         let carried = |names: &[String]| -> Vec<FieldRef> {
             let known = names.iter().filter_map(|name| types.get(name).map(|kind| (name, kind)));
             known
@@ -362,34 +277,61 @@ impl Check<'_> {
         Columns {
             keys: carried(&self.job.keys),
             passthrough: carried(&self.job.passthrough),
-            partition: read.iter().filter(|name| !in_files(name)).cloned().collect(),
+            parsed: self.parsed(kinds, &types),
             read,
             types,
         }
     }
 
-    /// The type in which every file gives the column; a mismatch where there is none. `in_sql` are the columns that derived ones read.
-    fn one_type(&mut self, kinds: &[Kind<'_>], name: &str, in_sql: &HashSet<&str>) -> Option<DataType> {
+    /// Columns of the path that are text for one purpose and something else for a feature.
+    fn parsed(&self, kinds: &[Kind<'_>], types: &BTreeMap<String, DataType>) -> BTreeMap<String, DataType> {
+        let features = self.features.keys().map(|&name| (name, self.folder(name)));
+        let parsed = features.filter(|(name, kind)| {
+            kinds.iter().any(|kind| kind.is_folder(name))
+                && types
+                    .get(*name)
+                    .is_some_and(|carried| carried == &DataType::Utf8 && carried != kind)
+        });
+        parsed.map(|(name, kind)| (name.to_owned(), kind)).collect()
+    }
+
+    /// Type of a column of one kind of file, where it is there.
+    fn type_in(&self, kind: &Kind<'_>, name: &str) -> Option<DataType> {
+        if !kind.is_folder(name) {
+            return kind.column(name).map(|field| field.data_type().clone());
+        }
+        Some(if self.carried.contains(name) || self.in_sql.contains(name) {
+            self.carried_folder(name)
+        } else {
+            self.folder(name)
+        })
+    }
+
+    /// The type in which every file gives the column; a mismatch where there is none.
+    fn one_type(&mut self, kinds: &[Kind<'_>], name: &str) -> Option<DataType> {
         let reach = self.reach(name);
-        let mut fields = kinds.iter().filter_map(|kind| Some((kind, kind.carried(name)?)));
-        let (first, field) = fields.next()?;
-        let mut found = column_type::plain(field.data_type());
-        for (kind, field) in fields {
-            let Some(common) = column_type::common(&found, field.data_type(), reach) else {
+        let own = |kind| Some((kind, self.type_in(kind, name)?));
+        let mut found = kinds.iter().filter_map(own).collect::<Vec<_>>().into_iter();
+        let (first, kind) = found.next()?;
+        let types = found;
+        let mut found = column_type::plain(&kind);
+        for (kind, own) in types {
+            let Some(common) = column_type::common(&found, &own, reach) else {
                 self.mismatches.push(Mismatch {
                     file: kind.name().to_owned(),
                     column: name.to_owned(),
                     expected: format!("{found} as in `{}`", first.name()),
-                    found: field.data_type().to_string(),
+                    found: own.to_string(),
                     rule: Rule::Files,
-                    hint: None,
+                    hint: kinds.iter().any(|kind| kind.is_folder(name)).then(|| {
+                        format!("in some files it stands in the path, as text; `input.path_types` can declare the type of `{name}`")
+                    }),
                 });
                 return None;
             };
             found = common;
         }
-        let looked_up = self.is_looked_up(name) && !in_sql.contains(name);
-        Some(if looked_up && column_type::is_string(&found) {
+        Some(if self.is_looked_up(name) && column_type::is_string(&found) {
             dictionary()
         } else {
             found
@@ -406,10 +348,11 @@ impl Check<'_> {
         }
     }
 
-    /// Whether the column is a category and not carried: where nothing else reads it, each distinct value is looked up once, and not once a
-    /// row.
+    /// Whether the column is for a vocabulary and for nothing else: then each distinct value is looked up once, and not once a row.
     fn is_looked_up(&self, name: &str) -> bool {
-        matches!(self.features.get(name), Some(Feature::Categorical(_))) && !self.carried.contains(name)
+        matches!(self.features.get(name), Some(Feature::Categorical(_)))
+            && !self.carried.contains(name)
+            && !self.in_sql.contains(name)
     }
 }
 
@@ -419,6 +362,8 @@ fn dictionary() -> DataType {
 
 /// Whether any file may have nulls in the column.
 fn nullable(kinds: &[Kind<'_>], name: &str) -> bool {
-    let mut fields = kinds.iter().filter_map(|kind| kind.carried(name));
-    fields.any(|field| field.is_nullable() || field.data_type() == &DataType::Null)
+    let nullable = |field: &FieldRef| field.is_nullable() || field.data_type() == &DataType::Null;
+    kinds
+        .iter()
+        .any(|kind| kind.is_folder(name) || kind.column(name).is_some_and(nullable))
 }

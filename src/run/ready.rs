@@ -93,6 +93,14 @@ pub(super) fn looked_at(
     for file in &plan.corrupt {
         warn!(file = file.name, "is left out: it {}", file.damage);
     }
+    for column in &plan.overruled {
+        warn!(
+            column = column.name,
+            files = column.files,
+            first = column.first,
+            "a folder on the way to the files names the column that they hold as well: the folder is taken"
+        );
+    }
     Ok(Ready {
         base_id: fingerprint(job, &artifact, &plan, max_decoded(around.settings, limits(around))),
         artifact,

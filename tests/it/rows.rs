@@ -1,5 +1,6 @@
 //! What becomes of bad rows and bad columns: by reason and by policy, with isolation, rejects, and rows that are scored again.
 
+mod folders;
 mod instants;
 mod isolation;
 mod picky;

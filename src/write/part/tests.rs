@@ -80,7 +80,7 @@ fn schema(carried: &RecordBatch) -> OutputSchema {
         read: Vec::new(),
         keys: vec![Arc::clone(&fields[0])],
         passthrough: fields.iter().skip(1).cloned().collect(),
-        partition: std::collections::BTreeSet::default(),
+        parsed: std::collections::BTreeMap::default(),
         types: BTreeMap::default(),
     };
     let name = |name: &str| Some(name.to_owned());
