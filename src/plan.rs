@@ -9,6 +9,7 @@ mod claims;
 mod column_type;
 mod columns;
 mod damage;
+mod error;
 mod fingerprint;
 mod folder_check;
 mod folders;
@@ -30,7 +31,7 @@ mod wanted;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use futures::future::ready;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -38,21 +39,21 @@ use parquet::basic::Type;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use crate::batch::ChunkId;
-use crate::error::Seam;
-use crate::exit::ExitCode;
 use crate::preprocess::Preprocessor;
 use crate::spec::{OnCorruptFile, OnEmpty};
-use crate::storage::{Place, StorageError};
+use crate::storage::Place;
 use crate::validate::Job;
 
 pub use chunks::{Chunk, Span};
 pub use column_type::same_values;
 pub use columns::Columns;
 pub use damage::Damage;
+pub use error::PlanError;
 pub use fingerprint::{Earlier, earlier, fingerprint, generation, of_rejected};
 pub use folders::{Overruled, folder_column};
 pub use footers::{CorruptFile, Footers, read_footer};
 pub use inventory::{Inventory, Item};
+pub use listing::{Passed, PassedOver, Table, TableKind};
 pub use mismatch::{Mismatch, Rule};
 pub use names::OwnNames;
 pub use wanted::Wanted;
@@ -83,6 +84,10 @@ pub struct Plan {
     pub overruled: Vec<Overruled>,
     /// Files that are left out, since their footers cannot be read and the job says so.
     pub corrupt: Vec<CorruptFile>,
+    /// What lies in the input and is not read.
+    pub passed_over: PassedOver,
+    /// Whether the input is a day without a file that its writer has marked as whole, so that no footer tells the types of columns.
+    pub is_marked_empty: bool,
 }
 
 /// One file of the input.
@@ -139,11 +144,18 @@ impl Plan {
         let Footers {
             sound: mut footers,
             mut corrupt,
+            passed_over,
+            ..
         } = footers;
         if job.case_insensitive {
             names::adopt(&names::wanted(job, preprocessor), &mut footers);
         }
         let strict = job.on_corrupt_file == OnCorruptFile::Fail;
+        if let Some(at) = corrupt.iter().position(|file| matches!(file.damage, Damage::Encrypted)) {
+            return Err(PlanError::Encrypted {
+                file: corrupt.swap_remove(at).name,
+            });
+        }
         if !corrupt.is_empty() && (strict || footers.is_empty()) {
             let others = corrupt.len() - 1;
             let CorruptFile { name, damage } = corrupt.swap_remove(0);
@@ -177,6 +189,29 @@ impl Plan {
             columns,
             overruled,
             corrupt,
+            passed_over,
+            is_marked_empty: false,
+        })
+    }
+
+    /// The plan of a day that is marked as whole and has no file: no rows, and the columns that are carried, of types that are known from
+    /// elsewhere.
+    pub fn without_files(job: &Job, passed_over: PassedOver, known: &Schema) -> Result<Self, PlanError> {
+        if job.on_empty == OnEmpty::Fail {
+            return Err(PlanError::MarkedEmpty {
+                input: job.input.to_string(),
+            });
+        }
+        Ok(Self {
+            files: Vec::new(),
+            chunks: Vec::new(),
+            columns: Columns::carried_as(&job.keys, &job.passthrough, known),
+            rows: 0,
+            bytes: 0,
+            overruled: Vec::new(),
+            corrupt: Vec::new(),
+            passed_over,
+            is_marked_empty: true,
         })
     }
 
@@ -185,6 +220,7 @@ impl Plan {
         let Footers {
             sound: footers,
             mut corrupt,
+            ..
         } = Footers::read(listing::of_places(places).await?, ready(Wanted::all())).await?;
         if let Some(CorruptFile { name, damage }) = corrupt.pop() {
             return Err(PlanError::damaged(name, damage, corrupt.len()));
@@ -200,6 +236,8 @@ impl Plan {
             overruled: Vec::new(),
             corrupt,
             columns,
+            passed_over: PassedOver::default(),
+            is_marked_empty: false,
         })
     }
 
@@ -239,6 +277,8 @@ impl Plan {
             chunks: self.chunks.clone(),
             overruled: Vec::new(),
             corrupt: Vec::new(),
+            passed_over: PassedOver::default(),
+            is_marked_empty: self.is_marked_empty,
             columns,
             rows: self.rows,
             bytes: self.bytes,
@@ -316,147 +356,5 @@ fn value_bytes(column: &ColumnChunkMetaData) -> u64 {
         Type::INT64 | Type::DOUBLE => 8,
         Type::INT96 => 12,
         Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(column.column_descr().type_length()).unwrap_or(0),
-    }
-}
-
-/// Why no plan can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Nothing to score is there.
-    #[error("no Parquet files at `{input}`")]
-    NoInput {
-        /// The input as the job names it, with the date in it.
-        input: String,
-    },
-    /// There are files, and no rows in them.
-    #[error("the files at `{input}` hold no rows, and `input.on_empty` is \"fail\"")]
-    Empty {
-        /// The input as the job names it, with the date in it.
-        input: String,
-    },
-    /// A glob that is no glob.
-    #[error("the pattern `{pattern}` in `input.path` is not valid")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        source: glob::PatternError,
-    },
-    /// A file is not Parquet, or it is damaged.
-    #[error("`{file}` {damage}")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        damage: Damage,
-    },
-    /// Several files are so.
-    #[error("`{file}` {damage}; and {others} more of the input's files cannot be read")]
-    ManyDamaged {
-        /// The first of them.
-        file: String,
-        /// What is wrong with it.
-        damage: Damage,
-        /// How many more.
-        others: usize,
-    },
-    /// No file of the input can be read.
-    #[error("`{file}` {damage}; {}", whole(*.files))]
-    AllDamaged {
-        /// The first of them.
-        file: String,
-        /// What is wrong with it.
-        damage: Damage,
-        /// How many there are.
-        files: usize,
-    },
-    /// Links in the input that lead to nothing.
-    #[error("`{link}` is a link to nothing{}", further(*.others))]
-    Dangling {
-        /// The first of them.
-        link: String,
-        /// How many more.
-        others: usize,
-    },
-    /// Files and contract do not fit one another.
-    #[error("the input does not fit the job and the model:\n{}", mismatch::listed(mismatches))]
-    Schema {
-        /// Every difference, of every file.
-        mismatches: Vec<Mismatch>,
-    },
-    /// Rows are bad that the job does not tolerate, and the footers say so already.
-    #[error(
-        "the input holds nulls that the job does not tolerate; nothing was scored:\n{}",
-        mismatch::listed(mismatches)
-    )]
-    Nulls {
-        /// Every column with such nulls, of every file.
-        mismatches: Vec<Mismatch>,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
-/// What is said of an input of which nothing can be read.
-fn whole(files: usize) -> String {
-    match files {
-        1 => "it is the only file of the input".to_owned(),
-        files => format!("none of the {files} files of the input can be read"),
-    }
-}
-
-fn further(others: usize) -> String {
-    match others {
-        0 => String::new(),
-        others => format!("; and so are {others} more of the input's files"),
-    }
-}
-
-impl PlanError {
-    fn damaged(file: String, damage: Damage, others: usize) -> Self {
-        match others {
-            0 => Self::Damaged { file, damage },
-            _ => Self::ManyDamaged { file, damage, others },
-        }
-    }
-}
-
-impl Seam for PlanError {
-    fn exit(&self) -> ExitCode {
-        match self {
-            Self::NoInput { .. } | Self::Empty { .. } | Self::Dangling { .. } => ExitCode::InputNotReady,
-            Self::Pattern { .. } => ExitCode::Config,
-            Self::Damaged { .. } | Self::ManyDamaged { .. } | Self::AllDamaged { .. } | Self::Nulls { .. } => {
-                ExitCode::BadRows
-            }
-            Self::Schema { .. } => ExitCode::Schema,
-            Self::Storage(error) => error.exit(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoInput { .. } => Some(
-                "check `input.path` and the date; names that start with `_` or `.` are skipped, and in a folder only `*.parquet` counts"
-                    .to_owned(),
-            ),
-            Self::Empty { .. } => Some("wait for the rows, or publish an empty partition: input.on_empty = \"publish_empty\"".to_owned()),
-            Self::Damaged { .. } | Self::ManyDamaged { .. } => Some(
-                "have it written again; with `on_corrupt_file = \"reject\"` below [input] the rest is scored without it".to_owned(),
-            ),
-            Self::AllDamaged { .. } => Some(
-                "check that `input.path` names what a Parquet writer has written and finished, and have it written again; with nothing that can be read there is nothing to score"
-                    .to_owned(),
-            ),
-            Self::Dangling { .. } => Some("put back the file that it leads to, or remove the link".to_owned()),
-            Self::Storage(error) => error.hint(),
-            Self::Nulls { .. } => Some(
-                "correct the input, give the feature an `impute` value in the contract, or tolerate such rows: [rows] max_bad_rows, max_bad_fraction and on.<reason> = \"reject\""
-                    .to_owned(),
-            ),
-            Self::Schema { mismatches } => mismatch::one_hint(mismatches),
-            Self::Pattern { .. } => None,
-        }
     }
 }

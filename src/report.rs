@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::infer::device::Device;
 use crate::machine::Machine;
 use crate::pipeline::Limits;
+use crate::plan::PassedOver;
 use crate::publish::Published;
 use crate::score::{Measured, Scorer};
 use crate::settings::Precision;
@@ -112,6 +113,8 @@ pub struct InputFacts {
     pub bytes: u64,
     /// Files that were left out, since they could not be read.
     pub corrupt_files: Vec<String>,
+    /// What lies in the input and is not read.
+    pub passed_over: PassedOver,
 }
 
 /// How the line was set up.
@@ -224,6 +227,7 @@ impl RunReport {
                 files: scorer.plan.files.len(),
                 bytes: scorer.plan.bytes,
                 corrupt_files: scorer.plan.corrupt.iter().map(|file| file.name.clone()).collect(),
+                passed_over: scorer.plan.passed_over.clone(),
             },
             output: made.output,
             line: LineFacts {

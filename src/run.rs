@@ -4,6 +4,7 @@
 
 mod ahead;
 mod already;
+mod carried;
 mod claim;
 mod desk;
 mod disk;

@@ -88,9 +88,20 @@ pub struct InputSpec {
     /// parses it by its own dtype.
     #[serde(default)]
     pub path_types: BTreeMap<String, PathType>,
-    /// What happens when the input has files and no rows.
+    /// What happens when the input has no rows: files without rows, or a folder that `_SUCCESS` marks as whole and that has no file.
     #[serde(default)]
     pub on_empty: OnEmpty,
+    /// What happens when a writer has left signs that it has not finished, such as `_temporary/` or `part-0.parquet.tmp`, and no newer
+    /// `_SUCCESS` beside them.
+    #[serde(default)]
+    pub unfinished: OnUnfinished,
+    /// What happens when the input lies in a table of Delta, Iceberg or Hudi.
+    #[serde(default)]
+    pub table_format: TableFormat,
+    /// Endings of the files that are read, such as `["parquet"]`. Default: `.parquet`, `.parq` and `.pq`, and every file that begins and
+    /// ends with the letters `PAR1`.
+    #[serde(default)]
+    pub extensions: Option<Vec<String>>,
     /// What happens when a file, or a part of it, cannot be decoded.
     #[serde(default)]
     pub on_corrupt_file: OnCorruptFile,
@@ -130,7 +141,7 @@ impl fmt::Display for PathType {
     }
 }
 
-/// What happens when the input has files and no rows.
+/// What happens when the input has no rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnEmpty {
@@ -139,6 +150,28 @@ pub enum OnEmpty {
     PublishEmpty,
     /// The run fails with exit code 14, since the input is not ready.
     Fail,
+}
+
+/// What happens when a writer has not finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnfinished {
+    /// The run fails with exit code 14, since the input is not ready.
+    #[default]
+    Fail,
+    /// What is there is scored.
+    Ignore,
+}
+
+/// What happens when the input lies in a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// The run fails with exit code 12: the files also hold rows that the table has replaced or deleted.
+    #[default]
+    Refuse,
+    /// Every file is read, as if it were a plain folder.
+    Ignore,
 }
 
 /// What happens when a file, or a part of it, cannot be decoded.

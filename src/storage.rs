@@ -7,15 +7,16 @@ mod beneath;
 mod client;
 mod conditional;
 mod credentials;
-mod dangling;
 mod disk;
 mod error;
 mod failure;
 mod multipart;
 mod patience;
+mod probe;
 mod received;
 mod region;
 mod traffic;
+mod tree;
 mod trial;
 
 use std::fmt;
@@ -43,6 +44,7 @@ use crate::validate::Location;
 pub use self::error::StorageError;
 pub use self::failure::{Answer, Failure, Refusal};
 pub use self::traffic::{Counts, counts};
+pub use self::tree::{Found, Identity, Kind, Visit};
 pub use self::trial::Traces;
 
 /// Ranges closer together than this are fetched in one request: a gap of this size costs less than a second round trip.

@@ -17,8 +17,8 @@ use crate::document::Document;
 use crate::problem::{Problem, Problems, kept};
 use crate::schedule::Schedule;
 use crate::spec::{
-    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, PathType, Reason,
-    RowsSpec, VERSION,
+    Action, JobSpec, MOST_FILES, ModelSpec, NAME_PATTERN, OnCorruptFile, OnEmpty, OnExisting, OnUnfinished, PathType,
+    Reason, RowsSpec, TableFormat, VERSION,
 };
 
 pub use columns::LineageColumns;
@@ -49,6 +49,12 @@ pub struct Job {
     pub path_types: BTreeMap<String, PathType>,
     /// What happens when there are no rows.
     pub on_empty: OnEmpty,
+    /// What happens when a writer has not finished.
+    pub unfinished: OnUnfinished,
+    /// What happens when the input lies in a table.
+    pub table_format: TableFormat,
+    /// Endings of the files that are read, without a dot before them; `None` where names and letters decide.
+    pub extensions: Option<Vec<String>>,
     /// What happens when a file, or a part of it, cannot be decoded.
     pub on_corrupt_file: OnCorruptFile,
     /// The model registry.
@@ -129,6 +135,7 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
     columns::check(spec, &lineage, &mut found);
     let schedule = spec.schedule.as_ref();
     let schedule = schedule.and_then(|schedule| schedule::check(schedule, &mut found));
+    let extensions = extensions(spec.input.extensions.as_deref(), &mut found);
     let registry = kept(Location::parse("model.registry", &spec.model.registry), &mut found);
     let places = places::check(&spec.input, &spec.output, date, &mut found);
     let (Some(registry), Some(places), true) = (registry, places, found.is_empty()) else {
@@ -145,6 +152,9 @@ pub fn validate(spec: &JobSpec, date: NaiveDate) -> Result<Job, Vec<Problem>> {
         binary_as_string: spec.input.binary_as_string,
         path_types: spec.input.path_types.clone(),
         on_empty: spec.input.on_empty,
+        unfinished: spec.input.unfinished,
+        table_format: spec.input.table_format,
+        extensions,
         on_corrupt_file: spec.input.on_corrupt_file,
         registry,
         model_name: spec.model.name.clone(),
@@ -187,6 +197,27 @@ fn model(spec: &ModelSpec, found: &mut Vec<Problem>) {
             found.push(Problem::new(key, fault).hint("folders above the model belong to `model.registry`"));
         }
     }
+}
+
+/// The endings without the dot that people put before them.
+fn extensions(endings: Option<&[String]>, found: &mut Vec<Problem>) -> Option<Vec<String>> {
+    let endings = endings?;
+    if endings.is_empty() {
+        let problem = Problem::new("input.extensions", "is empty, so that no file would be read");
+        found.push(problem.hint("name endings such as [\"parquet\"], or leave the key out"));
+    }
+    let plain = endings.iter().enumerate().map(|(index, ending)| {
+        let plain = ending.strip_prefix('.').unwrap_or(ending);
+        if plain.is_empty() || plain.contains(['/', '*', '?']) || plain.contains(unseen) {
+            let fault = format!("is `{}`, which is no ending of a name", ending.escape_debug());
+            found.push(
+                Problem::new(format!("input.extensions[{index}]"), fault)
+                    .hint("write \"parquet\" or \"snappy.parquet\""),
+            );
+        }
+        plain.to_owned()
+    });
+    Some(plain.collect())
 }
 
 fn rows(spec: &RowsSpec, found: &mut Vec<Problem>) {

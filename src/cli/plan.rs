@@ -9,7 +9,7 @@ use super::context::{Context, device_flag};
 use crate::error::Error;
 use crate::exit::ExitCode;
 use crate::infer::device::Device;
-use crate::plan::InputFile;
+use crate::plan::{InputFile, PassedOver};
 use crate::run::{self, Ready, Surroundings};
 use crate::validate::Job;
 
@@ -27,6 +27,7 @@ struct PlanFacts {
     bytes: u64,
     rows: u64,
     row_groups: usize,
+    passed_over: PassedOver,
     chunks: usize,
     largest_chunk_rows: usize,
     memory_bytes: u64,
@@ -80,6 +81,7 @@ impl PlanFacts {
             bytes: plan.bytes,
             rows: plan.rows,
             row_groups: plan.files.iter().map(InputFile::row_groups).sum(),
+            passed_over: plan.passed_over.clone(),
             chunks: plan.chunks.len(),
             largest_chunk_rows: plan.chunks.iter().map(|chunk| chunk.rows).max().unwrap_or(0),
             memory_bytes: run::limits(around).memory,
@@ -111,6 +113,9 @@ impl PlanFacts {
             "input",
             format!("{} ({} files, {} row groups)", self.input, self.files, self.row_groups),
         );
+        if !self.passed_over.is_empty() {
+            line("not read", self.passed_over.to_string());
+        }
         line(
             "rows",
             format!(

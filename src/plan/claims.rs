@@ -13,10 +13,10 @@ pub(super) const SMALLEST_FILE: u64 = 12;
 pub(super) const TAIL_BYTES: u64 = 8;
 
 /// The letters at both ends.
-const MAGIC: &[u8] = b"PAR1";
+pub(super) const MAGIC: &[u8] = b"PAR1";
 
 /// The letters at the ends of a file whose footer is encrypted.
-const ENCRYPTED: &[u8] = b"PARE";
+pub(super) const ENCRYPTED: &[u8] = b"PARE";
 
 /// Bytes of a footer: ten thousand columns in a thousand row groups need about as many.
 const MOST_FOOTER_BYTES: u64 = 64 << 20;

@@ -1,8 +1,9 @@
 //! The columns of a run: which are read, which are carried to the output, and as what.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::schema::types::SchemaDescriptor;
 
@@ -36,6 +37,25 @@ impl Columns {
             passthrough: Vec::new(),
             parsed: BTreeMap::new(),
             types: types.into_iter().collect(),
+        }
+    }
+
+    /// Columns that are carried where no file says their types: those that are known, and text for the others.
+    pub(super) fn carried_as(keys: &[String], passthrough: &[String], known: &Schema) -> Self {
+        let carried = |names: &[String]| -> Vec<FieldRef> {
+            let fields = names.iter().map(|name| match known.field_with_name(name) {
+                Ok(field) => Arc::new(field.clone()),
+                Err(_) => Arc::new(Field::new(name, DataType::Utf8, true)),
+            });
+            fields.collect()
+        };
+        let (keys, passthrough) = (carried(keys), carried(passthrough));
+        Self {
+            read: Vec::new(),
+            parsed: BTreeMap::new(),
+            types: BTreeMap::new(),
+            keys,
+            passthrough,
         }
     }
 

@@ -43,6 +43,9 @@ struct Identity<'a> {
     max_decoded: Option<u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     path_types: &'a BTreeMap<String, PathType>,
+    /// Names and types of carried columns, where no file says them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<Vec<String>>,
     inputs: Vec<Input<'a>>,
     chunks: Vec<usize>,
     files: usize,
@@ -110,6 +113,8 @@ fn identity(
         etag: file.etag.as_deref(),
         schema: schema(file),
     });
+    let carried = plan.columns.carried();
+    let carried = carried.map(|field| format!("{}: {}, {}", field.name(), field.data_type(), field.is_nullable()));
     let identity = Identity {
         job: &job.name,
         date: job.date.to_string(),
@@ -122,6 +127,7 @@ fn identity(
         binary_as_string: job.binary_as_string,
         max_decoded: (job.on_corrupt_file == OnCorruptFile::Reject).then_some(max_decoded),
         path_types: &job.path_types,
+        carried: plan.is_marked_empty.then(|| carried.collect()),
         inputs: inputs.collect(),
         chunks: plan.chunks.iter().map(|chunk| chunk.rows).collect(),
         files: job.files,

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 
 use super::claims::{SMALLEST_FILE, TAIL_BYTES, footer_length};
 use super::damage::{Damage, reading};
-use super::listing::{self, Listed};
+use super::listing::{self, Listed, PassedOver};
 use super::meant::Meant;
 use super::names::OwnNames;
 use super::shapes::Shapes;
@@ -58,13 +58,27 @@ pub struct CorruptFile {
 pub struct Footers {
     pub(super) sound: Vec<Footer>,
     pub(super) corrupt: Vec<CorruptFile>,
+    /// What lies in the input and is not read.
+    pub passed_over: PassedOver,
+    /// A sign of a writer in a folder above the date's.
+    pub writer_above: Option<String>,
 }
 
 impl Footers {
     /// Lists the input of a job and reads the footers. They are read beside the model; `wanted` comes as soon as its contract is known, and
     /// until then only a few are held.
     pub async fn of_input(job: &Job, input: &Place, wanted: impl Future<Output = Wanted>) -> Result<Self, PlanError> {
-        Self::read(listing::list(job, input).await?, wanted).await
+        let listing = listing::list(job, input).await?;
+        Ok(Self {
+            passed_over: listing.passed_over,
+            writer_above: listing.writer_above,
+            ..Self::read(listing.files, wanted).await?
+        })
+    }
+
+    /// Whether there is no file at all, on a day that is marked as whole.
+    pub fn is_marked_empty(&self) -> bool {
+        self.sound.is_empty() && self.corrupt.is_empty()
     }
 
     pub(super) async fn read(files: Vec<Listed>, wanted: impl Future<Output = Wanted>) -> Result<Self, PlanError> {
@@ -78,7 +92,12 @@ impl Footers {
                 Err(file) => corrupt.push(file),
             }
         }
-        Ok(Self { sound, corrupt })
+        Ok(Self {
+            sound,
+            corrupt,
+            passed_over: PassedOver::default(),
+            writer_above: None,
+        })
     }
 }
 

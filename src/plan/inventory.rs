@@ -23,7 +23,7 @@ impl Inventory {
     /// Lists the input of a job's date.
     pub async fn of(job: &Job, input: &Place) -> Result<Self, PlanError> {
         Ok(Self {
-            files: listing::list(job, input).await?,
+            files: listing::list(job, input).await?.files,
         })
     }
 

@@ -48,6 +48,9 @@ pub(super) fn render(report: &RunReport) -> String {
             ByteSize(report.input.bytes)
         ),
     );
+    if !report.input.passed_over.is_empty() {
+        line("not read", report.input.passed_over.to_string());
+    }
     line(
         "output",
         format!("{} ({})", report.output.path, ByteSize(report.output.bytes)),

@@ -7,13 +7,13 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::loading::Loading;
-use super::{Surroundings, joined};
+use super::{Surroundings, carried, joined};
 use crate::contract::Contract;
 use crate::error::Error;
 use crate::infer;
 use crate::infer::device::Device;
 use crate::pipeline::Limits;
-use crate::plan::{CHUNK_ROWS, Earlier, Footers, Plan, TEXT_CHUNK_ROWS, Wanted, earlier, fingerprint};
+use crate::plan::{CHUNK_ROWS, Earlier, Footers, PassedOver, Plan, TEXT_CHUNK_ROWS, Wanted, earlier, fingerprint};
 use crate::preprocess::Preprocessor;
 use crate::registry::{ModelArtifact, Registry};
 use crate::rescore::Rescore;
@@ -87,9 +87,24 @@ pub(super) fn looked_at(
             Some(read) => joined(read)?,
             None => pending().await,
         };
-        let plan = Plan::make(job, footers, &preprocessor, chunk_rows).await?;
+        if let Some(sign) = &footers.writer_above {
+            warn!(
+                sign,
+                "a writer is at work above the date's folder, or has left this behind: the date may not be whole"
+            );
+        }
+        let plan = if footers.is_marked_empty() {
+            let known = carried::known(job, &around.settings.storage).await?;
+            Plan::without_files(job, footers.passed_over, &known)?
+        } else {
+            Plan::make(job, footers, &preprocessor, chunk_rows).await?
+        };
         Ok::<_, Error>(plan)
     })?;
+    if !plan.passed_over.is_empty() {
+        let PassedOver { count, .. } = plan.passed_over;
+        warn!(count, first = %plan.passed_over, "some of what lies in the input is not read");
+    }
     for file in &plan.corrupt {
         warn!(file = file.name, "is left out: it {}", file.damage);
     }

@@ -48,6 +48,12 @@ pub enum StorageError {
         /// The folder.
         root: PathBuf,
     },
+    /// A link among the files that are read leads back to a folder on the way to it.
+    #[error("`{}` is a link that leads back to where it stands, so that files behind it have no end", link.display())]
+    Loop {
+        /// The link.
+        link: PathBuf,
+    },
     /// Settings and variables with which no client can be made.
     #[error("make a client for `{place}`")]
     Unusable {
@@ -95,6 +101,7 @@ impl StorageError {
             Self::WrongLength { .. }
             | Self::Disk { .. }
             | Self::LeadsOut { .. }
+            | Self::Loop { .. }
             | Self::Unusable { .. }
             | Self::NoCredentials { .. } => None,
         }
@@ -107,7 +114,9 @@ impl Seam for StorageError {
             Self::Store { source, .. } => exit_of(source.answer()),
             Self::WrongLength { .. } => ExitCode::StorageTransient,
             Self::Disk { .. } => ExitCode::Disk,
-            Self::LeadsOut { .. } | Self::Unusable { .. } | Self::NoCredentials { .. } => ExitCode::Config,
+            Self::LeadsOut { .. } | Self::Loop { .. } | Self::Unusable { .. } | Self::NoCredentials { .. } => {
+                ExitCode::Config
+            }
         }
     }
 
@@ -118,6 +127,7 @@ impl Seam for StorageError {
             Self::LeadsOut { .. } => {
                 "what a job writes stays below `output.path` and `output.state`: remove the link, or name the folder that it leads to in the job"
             }
+            Self::Loop { .. } => "remove the link, or name the files by a pattern that does not go through it",
             Self::NoCredentials { .. } => {
                 "set the variables, or name another source as [storage] credentials: env, web_identity, pod_identity, \
                  instance or none"
