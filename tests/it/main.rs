@@ -10,6 +10,7 @@ mod backfill;
 mod cli;
 mod daemon;
 mod hostile;
+mod listing;
 mod model_faults;
 mod model_owner;
 mod models;

@@ -1,5 +1,6 @@
 //! The same runs with input, models and output in a bucket, against an S3 service on this machine.
 
+mod listing;
 mod service;
 mod state;
 mod upgrade;

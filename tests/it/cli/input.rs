@@ -223,7 +223,7 @@ fn input_that_is_not_there_is_not_ready() {
     run.expect_refusal(ExitCode::InputNotReady);
     insta::assert_snapshot!(run.message(), @"
     error: no Parquet files at `features/date=2026-11-19`
-      hint: check `input.path` and the date; names that start with `_` or `.` are skipped, and in a folder only `*.parquet` counts
+      hint: check `input.path` and the date; a file counts if its name ends in .parquet, .parq or .pq or it begins and ends with the letters PAR1, and names that begin with `_` or `.` are skipped
       exit code: 14 (input not ready)
     ");
 }

@@ -87,6 +87,10 @@ impl Service {
             .unwrap();
     }
 
+    pub(super) fn remove(&self, key: &str) {
+        self.runtime.block_on(self.store().delete(&Key::from(key))).unwrap();
+    }
+
     pub(super) fn read(&self, key: &str) -> Bytes {
         let read = async { self.store().get(&Key::from(key)).await?.bytes().await };
         self.runtime
