@@ -10,6 +10,7 @@ three chunks.
 """
 
 import contextlib
+import datetime
 import os
 import pathlib
 import shutil
@@ -49,16 +50,17 @@ on.NULL_FEATURE = "reject"
 
 ROWS = 12
 CHUNK_ROWS = 4
-KILLED = {"FAILPOINTS": "done.create.after=1*off->1*return(kill)"}
+KILLED = {"FAILPOINTS": "done.create.before=2*off->1*return(kill)"}
 
 
 def features(day):
-    """Rows of a day, and a file without rows, as Spark writes one."""
+    """Rows of a day. `at` is written as INT96 and read by nobody, but each version says in the identity of a plan how it decodes it."""
     keys = list(range(100 * day, 100 * day + ROWS))
     columns = {"k": keys, "a": [float(key % 7) for key in keys], "b": [float(1 + key % 3) for key in keys]}
+    columns["at"] = [datetime.datetime(2026, 11, day, 12, 0, key % 60) for key in keys]
     if day == 18:
         columns["a"][5] = None
-    schema = pa.schema([("k", pa.int64()), ("a", pa.float64()), ("b", pa.float64())])
+    schema = pa.schema([("k", pa.int64()), ("a", pa.float64()), ("b", pa.float64()), ("at", pa.timestamp("us"))])
     return pa.table(columns, schema=schema)
 
 
@@ -104,11 +106,12 @@ def main(binary, folder):
         shutil.copytree(folder / "models", home / "models")
         (home / "job.toml").write_text(JOB)
         for day in (17, 18, 19):
+            # A file without rows beside them, as Spark writes one.
             for name, table in (("part-0.parquet", features(day)), ("part-1.parquet", features(day).slice(0, 0))):
                 key = f"features/date=2026-11-{day}/{name}"
                 file = folder / key
                 file.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(table, file, compression="zstd")
+                pq.write_table(table, file, compression="zstd", use_deprecated_int96_timestamps=True)
                 client.upload_file(str(file), "lake", key)
         settings = {
             "BATCH_INFER_LINE_CHUNK_ROWS": str(CHUNK_ROWS),
@@ -121,6 +124,8 @@ def main(binary, folder):
             ended = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
             expected = -9 if killed else 0
             assert ended.returncode == expected, (ended.returncode, ended.stdout, ended.stderr)
+        done = list((home / "predictions.batch-infer/v1/ratio/date=2026-11-19").rglob("*.done.json"))
+        assert len(done) == 2, f"the run was killed after {len(done)} chunks; try again"
         for name in ("predictions", "predictions.batch-infer"):
             shutil.copytree(home / name, folder / name)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
