@@ -25,6 +25,7 @@ mod page_index;
 mod pages;
 mod pruned;
 mod schema;
+mod valueless;
 mod shapes;
 mod wanted;
 
@@ -56,6 +57,7 @@ pub use inventory::{Inventory, Item};
 pub use listing::{Passed, PassedOver, Table, TableKind};
 pub use mismatch::{Mismatch, Rule};
 pub use names::OwnNames;
+pub use valueless::{Valueless, retyped};
 pub use wanted::Wanted;
 
 /// Rows of a chunk unless the settings say otherwise: a row group of a size that every reader likes.
@@ -113,6 +115,8 @@ pub struct InputFile {
     pub earlier_schema_text: Option<Arc<str>>,
     /// Its `INT96` columns that are read, as seconds; `None` where it has none.
     pub in_seconds: Option<OtherTypes>,
+    /// Columns of it that hold no value, whose types do not count.
+    pub valueless: Valueless,
     /// `key=value` folders on the way to it.
     pub partition: Vec<(String, Option<String>)>,
     /// For each row group, whether a row range of it can be read without the rest.

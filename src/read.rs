@@ -29,7 +29,7 @@ pub use error::{Fault, ReadError};
 use self::page::Held;
 use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
 use crate::guard::guarded;
-use crate::plan::{Chunk, InputFile, Plan, Span, folder_column};
+use crate::plan::{Chunk, InputFile, Plan, Span, folder_column, retyped};
 use crate::storage::StorageError;
 
 /// Spans of a chunk that are fetched at a time: a chunk of many small files would otherwise wait for each in turn.
@@ -242,7 +242,14 @@ fn with_partition(plan: &Plan, file: &InputFile, batch: &RecordBatch) -> Result<
             let kind = plan.columns.types.get(name).unwrap_or(&DataType::Utf8);
             folder_column(folder_text(file, name), kind, batch.num_rows()).map_err(ReadError::Join)?
         };
+        let own = file.own_names.of(name);
         let column = match plan.columns.types.get(name) {
+            Some(planned) if folder.is_none() && planned != column.data_type() && file.valueless.has(own) => {
+                retyped(&column, planned).ok_or_else(|| ReadError::NotNull {
+                    file: file.name.clone(),
+                    column: own.to_owned(),
+                })?
+            }
             Some(planned) if planned != column.data_type() => {
                 cast_with_options(&column, planned, &STRICT_CAST).map_err(ReadError::Join)?
             }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, TimeUnit};
 
 /// How far two types may lie apart to become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Other names for the same values: what is carried to the output.
-    Names,
+    /// Wider types that hold each value of both just as it is: what is carried to the output.
+    Exact,
     /// Numbers of other widths and timestamps of other units too: what is handed over as it is.
     Numbers,
     /// All that comes out the same after a cast that the contract permits.
@@ -22,7 +22,7 @@ pub(super) enum Reach {
 pub(super) fn common(one: &DataType, other: &DataType, reach: Reach) -> Option<DataType> {
     let (one, other) = (plain(one), plain(other));
     same(&one, &other, reach).or_else(|| match reach {
-        Reach::Names => None,
+        Reach::Exact => exact(&one, &other),
         Reach::Numbers => number(&one, &other).or_else(|| timestamp(&one, &other)),
         Reach::Casts => number(&one, &other)
             .or_else(|| timestamp(&one, &other))
@@ -93,6 +93,37 @@ fn elements(found: &DataType) -> Option<&FieldRef> {
 fn element(one: &FieldRef, other: &FieldRef, reach: Reach) -> Option<FieldRef> {
     let kind = common(one.data_type(), other.data_type(), reach)?;
     Some(Arc::new(Field::new_list_field(kind, true)))
+}
+
+/// A wider type of the same kind in which no value of either changes.
+fn exact(one: &DataType, other: &DataType) -> Option<DataType> {
+    use DataType as T;
+    match (one, other) {
+        (a, b) if a.is_integer() && b.is_integer() => Some(integer(a, b)).filter(DataType::is_integer),
+        (a, b) if a.is_floating() && b.is_floating() => Some(a.clone().max(b.clone())),
+        (T::Float64, number) | (number, T::Float64) if integer_bits(number)? <= 53 => Some(T::Float64),
+        (T::Float32, number) | (number, T::Float32) if integer_bits(number)? <= 24 => Some(T::Float32),
+        (T::Float32, number) | (number, T::Float32) if integer_bits(number)? <= 53 => Some(T::Float64),
+        (T::Decimal128(p, s), T::Decimal128(q, t)) => {
+            let scale = *s.max(t);
+            let whole = (i16::from(*p) - i16::from(*s)).max(i16::from(*q) - i16::from(*t));
+            let digits = u8::try_from(whole + i16::from(scale)).ok()?;
+            (digits <= DECIMAL128_MAX_PRECISION).then_some(T::Decimal128(digits, scale))
+        }
+        // Nanoseconds end in the year 2262, and a local time is no instant.
+        (T::Timestamp(a, zone), T::Timestamp(b, zoned))
+            if (a == b || ![a, b].contains(&&TimeUnit::Nanosecond)) && zone.is_some() == zoned.is_some() =>
+        {
+            timestamp(one, other)
+        }
+        _ => None,
+    }
+}
+
+/// Bits of the greatest integer of a type, without its sign.
+fn integer_bits(kind: &DataType) -> Option<usize> {
+    let bits = kind.primitive_width()? * 8;
+    kind.is_integer().then(|| bits - usize::from(kind.is_signed_integer()))
 }
 
 fn number(one: &DataType, other: &DataType) -> Option<DataType> {
@@ -186,7 +217,7 @@ mod tests {
 
     #[test]
     fn other_names_for_the_same_values_are_one_type_at_any_reach() {
-        for reach in [Reach::Names, Reach::Numbers, Reach::Casts] {
+        for reach in [Reach::Exact, Reach::Numbers, Reach::Casts] {
             for (one, other, expected) in [
                 (DataType::Utf8, dictionary(DataType::Int8), DataType::Utf8),
                 (dictionary(DataType::Int8), dictionary(DataType::Int32), DataType::Utf8),
@@ -226,7 +257,6 @@ mod tests {
             (DataType::Int8, DataType::Float32, DataType::Float64),
             (DataType::Float16, DataType::Float32, DataType::Float32),
         ] {
-            assert_eq!(common(&one, &other, Reach::Names), None, "{one} {other}");
             assert_eq!(
                 common(&one, &other, Reach::Numbers),
                 Some(expected.clone()),
@@ -237,11 +267,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_carried_is_widened_only_where_no_value_changes() {
+        let local = |unit| DataType::Timestamp(unit, None);
+        let instant = |unit| DataType::Timestamp(unit, Some("UTC".into()));
+        let (millis, micros, nanos) = (TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond);
+        for (one, other, expected) in [
+            (DataType::Int8, DataType::Int64, Some(DataType::Int64)),
+            (DataType::UInt32, DataType::Int32, Some(DataType::Int64)),
+            (DataType::UInt64, DataType::Int8, None),
+            (DataType::Float32, DataType::Float64, Some(DataType::Float64)),
+            (DataType::Int16, DataType::Float32, Some(DataType::Float32)),
+            (DataType::Int32, DataType::Float32, Some(DataType::Float64)),
+            (DataType::Int32, DataType::Float64, Some(DataType::Float64)),
+            (DataType::Int64, DataType::Float64, None),
+            (DataType::Boolean, DataType::Int64, None),
+            (DataType::Utf8, DataType::Int64, None),
+            (
+                DataType::Decimal128(10, 2),
+                DataType::Decimal128(8, 4),
+                Some(DataType::Decimal128(12, 4)),
+            ),
+            (DataType::Decimal128(38, 0), DataType::Decimal128(38, 10), None),
+            (local(millis), local(micros), Some(local(micros))),
+            (instant(millis), instant(micros), Some(instant(micros))),
+            (local(micros), instant(micros), None),
+            (instant(micros), instant(nanos), None),
+            (DataType::Date32, local(micros), None),
+        ] {
+            assert_eq!(common(&one, &other, Reach::Exact), expected, "{one} {other}");
+            assert_eq!(common(&other, &one, Reach::Exact), expected, "{other} {one}");
+        }
+    }
+
+    #[test]
     fn timestamps_meet_in_a_unit_and_dates_only_where_they_are_cast() {
         let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
         let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some("Asia/Tokyo".into()));
         let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        assert_eq!(common(&millis, &nanos, Reach::Names), None);
+        assert_eq!(common(&millis, &nanos, Reach::Exact), None);
         assert_eq!(common(&millis, &nanos, Reach::Numbers), Some(micros));
         assert_eq!(common(&millis, &DataType::Date32, Reach::Numbers), None);
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);

@@ -21,7 +21,7 @@ use super::meant::Meant;
 use super::names::OwnNames;
 use super::shapes::Shapes;
 use super::wanted::Wanted;
-use super::{Columns, InputFile, OtherTypes, PlanError, column_type, meant, pruned};
+use super::{Columns, InputFile, OtherTypes, PlanError, Valueless, column_type, meant, pruned};
 use crate::storage::{Place, StorageError};
 use crate::validate::Job;
 
@@ -40,6 +40,8 @@ pub(super) struct Footer {
     pub(super) schema: SchemaRef,
     /// The same as version 0.1 read them, where that differs, by the names of the file.
     pub(super) earlier: Option<SchemaRef>,
+    /// Those of them that hold no value.
+    pub(super) valueless: Valueless,
     /// Those of them that the file calls otherwise.
     pub(super) own_names: OwnNames,
     pub(super) partition: Vec<(String, Option<String>)>,
@@ -113,6 +115,7 @@ async fn footer(
         Ok((metadata, Meant { schema, earlier })) => Ok(Footer {
             schema,
             earlier,
+            valueless: Valueless::of(&metadata),
             own_names: OwnNames::default(),
             partition: partition(&file.name),
             metadata,
@@ -274,6 +277,7 @@ pub(super) fn open(footers: Vec<Footer>, columns: &Columns) -> Result<Vec<InputF
                 schema_text: Arc::clone(&opening.text),
                 earlier_schema_text: opening.earlier_text.clone(),
                 in_seconds,
+                valueless: footer.valueless,
                 partition: footer.partition,
                 divisible: Vec::new(),
             })

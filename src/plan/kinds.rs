@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 
 use super::footers::Footer;
 
@@ -12,17 +12,23 @@ pub(super) struct Kind<'a> {
     pub(super) footer: &'a Footer,
     pub(super) columns: HashMap<&'a str, &'a FieldRef>,
     pub(super) folders: HashSet<&'a str>,
+    /// Columns that are asked for and hold no value.
+    valueless: Vec<&'a str>,
 }
 
 /// The kinds of file, in order of the first of each, and for each file its kind.
-pub(super) fn kinds(footers: &[Footer]) -> (Vec<Kind<'_>>, Vec<usize>) {
+pub(super) fn kinds<'a>(footers: &[&'a Footer], wanted: &'a [String]) -> (Vec<Kind<'a>>, Vec<usize>) {
     let mut known = HashMap::new();
     let mut kinds = Vec::new();
-    let kind_of = footers.iter().map(|footer| {
+    let kind_of = footers.iter().map(|&footer| {
         let folders: Vec<&str> = footer.partition.iter().map(|(key, _)| key.as_str()).collect();
+        let valueless = wanted.iter().map(String::as_str);
+        let valueless: Vec<&str> = valueless
+            .filter(|name| footer.valueless.has(footer.own_names.of(name)))
+            .collect();
         let new = kinds.len();
-        let key = (Arc::as_ptr(&footer.schema), folders);
-        *known.entry(key).or_insert_with_key(|(_, folders)| {
+        let key = (Arc::as_ptr(&footer.schema), folders, valueless);
+        *known.entry(key).or_insert_with_key(|(_, folders, valueless)| {
             let mut columns = HashMap::new();
             for field in footer.schema.fields() {
                 columns.entry(field.name().as_str()).or_insert(field);
@@ -31,6 +37,7 @@ pub(super) fn kinds(footers: &[Footer]) -> (Vec<Kind<'_>>, Vec<usize>) {
                 footer,
                 columns,
                 folders: folders.iter().copied().collect(),
+                valueless: valueless.clone(),
             });
             new
         })
@@ -46,6 +53,21 @@ impl Kind<'_> {
 
     pub(super) fn column(&self, name: &str) -> Option<&FieldRef> {
         self.columns.get(name).copied()
+    }
+
+    /// Type of a column of the file as far as it counts: none where the column holds no value.
+    pub(super) fn typed(&self, name: &str) -> Option<DataType> {
+        let field = self.column(name)?;
+        Some(if self.is_valueless(name) {
+            DataType::Null
+        } else {
+            field.data_type().clone()
+        })
+    }
+
+    /// Whether a column of the file holds no value.
+    pub(super) fn is_valueless(&self, name: &str) -> bool {
+        self.valueless.contains(&name)
     }
 
     /// Whether it is a folder `name=value` on the way to the file; such a one goes before a column of the file.

@@ -1,5 +1,6 @@
 //! A difference between a file and what a job and its contract ask for, and the rule that decided.
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// One difference between a file and what is asked of it.
@@ -78,16 +79,33 @@ pub(super) fn one_hint(mismatches: &[Mismatch]) -> Option<String> {
     first.hint.clone().filter(|_| is_shared)
 }
 
-/// The differences as lines.
+/// The differences as lines. Files that differ in the same way are told of together.
 pub(super) fn listed(mismatches: &[Mismatch]) -> String {
     let is_told_once = one_hint(mismatches).is_some();
-    let line = |mismatch: &Mismatch| match (&mismatch.hint, is_told_once) {
-        (Some(hint), false) => format!("  - {mismatch} ({hint})"),
-        _ => format!("  - {mismatch}"),
+    let mut groups: Vec<(&Mismatch, usize)> = Vec::new();
+    let mut known = HashMap::new();
+    for mismatch in mismatches {
+        let kind = (&mismatch.column, &mismatch.expected, &mismatch.found);
+        let group = *known.entry(kind).or_insert_with(|| {
+            groups.push((mismatch, 0));
+            groups.len() - 1
+        });
+        groups[group].1 += 1;
+    }
+    let line = |(mismatch, files): &(&Mismatch, usize)| {
+        let others = match files {
+            1 => String::new(),
+            2 => "; the same in one more file".to_owned(),
+            files => format!("; the same in {} more files", files - 1),
+        };
+        match (&mismatch.hint, is_told_once) {
+            (Some(hint), false) => format!("  - {mismatch}{others} ({hint})"),
+            _ => format!("  - {mismatch}{others}"),
+        }
     };
-    let mut lines: Vec<_> = mismatches.iter().take(SHOWN).map(line).collect();
-    if mismatches.len() > SHOWN {
-        lines.push(format!("  - and {} more", mismatches.len() - SHOWN));
+    let mut lines: Vec<_> = groups.iter().take(SHOWN).map(line).collect();
+    if groups.len() > SHOWN {
+        lines.push(format!("  - and {} more", groups.len() - SHOWN));
     }
     lines.join("\n")
 }

@@ -20,7 +20,18 @@ use crate::validate::Job;
 
 /// Checks every file; gives the columns of the run.
 pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) -> Result<Columns, PlanError> {
-    let (kinds, kind_of) = kinds(footers);
+    // A file without rows refuses no date.
+    let with_rows: Vec<&Footer> = footers
+        .iter()
+        .filter(|footer| !footer.valueless.is_whole_file())
+        .collect();
+    let judged = if with_rows.is_empty() {
+        footers.iter().collect()
+    } else {
+        with_rows
+    };
+    let wanted = names::wanted(job, preprocessor);
+    let (kinds, kind_of) = kinds(&judged, &wanted);
     let mut check = Check {
         job,
         preprocessor,
@@ -34,15 +45,17 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
             .collect(),
         mismatches: Vec::new(),
     };
+    let columns = check.columns(&kinds);
+    let between = std::mem::take(&mut check.mismatches);
     let by_kind: Vec<_> = kinds
         .iter()
         .map(|kind| {
-            check.file(kind);
+            check.file(kind, &columns.types);
             std::mem::take(&mut check.mismatches)
         })
         .collect();
     // Files whose columns are the same differ in the same way.
-    let mut mismatches: Vec<_> = footers
+    let mut mismatches: Vec<_> = judged
         .iter()
         .zip(kind_of)
         .flat_map(|(footer, kind)| {
@@ -54,8 +67,10 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
         .collect();
     check.folders(footers);
     check.declared(&kinds);
-    let columns = check.columns(&kinds);
     mismatches.extend(check.mismatches);
+    // A column that does not fit as it is differs from the others for that reason.
+    let told: HashSet<String> = mismatches.iter().map(|mismatch| mismatch.column.clone()).collect();
+    mismatches.extend(between.into_iter().filter(|mismatch| !told.contains(&mismatch.column)));
     let nulls = nulls::intolerable(job, preprocessor, footers);
     if !mismatches.is_empty() {
         mismatches.extend(nulls);
@@ -78,7 +93,8 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn file(&mut self, kind: &Kind<'_>) {
+    /// Compares one file with the job and the contract. `types` are those of the run.
+    fn file(&mut self, kind: &Kind<'_>, types: &BTreeMap<String, DataType>) {
         self.duplicates(kind);
         let alike = Alike::of(kind.footer);
         if self.job.case_insensitive {
@@ -97,7 +113,7 @@ impl Check<'_> {
                 self.missing(kind, &alike, name, "a column that a derived feature reads");
             }
         }
-        let derived = self.derived(kind);
+        let derived = self.derived(kind, types);
         let derived: HashMap<_, _> = derived.iter().map(|field| (field.name().as_str(), field)).collect();
         for feature in &contract.features {
             let name = feature.name();
@@ -105,7 +121,7 @@ impl Check<'_> {
                 Some(field) => Some(field.data_type().clone()),
                 // Whether the text of each folder fits is another question.
                 None if kind.is_folder(name) => Some(self.folder(name)),
-                None => kind.column(name).map(|field| field.data_type().clone()),
+                None => kind.typed(name),
             };
             match found {
                 None => self.missing(kind, &alike, name, &expected(feature)),
@@ -128,17 +144,20 @@ impl Check<'_> {
         }
     }
 
-    /// Types of the derived columns for this file; empty when they cannot be told, which is then a mismatch of its own.
-    fn derived(&mut self, kind: &Kind<'_>) -> Vec<FieldRef> {
+    /// Types of the derived columns for this file. Where they cannot be told, which is a mismatch of its own, nothing is said against them.
+    fn derived(&mut self, kind: &Kind<'_>, types: &BTreeMap<String, DataType>) -> Vec<FieldRef> {
         let derivation = self.preprocessor.derivation();
         let complete = derivation.required_columns().iter().all(|name| kind.has(name));
+        let untold = || -> Vec<FieldRef> {
+            let names = derivation.names();
+            names
+                .map(|name| Arc::new(Field::new(name, DataType::Null, true)))
+                .collect()
+        };
         if !complete {
-            return derivation
-                .names()
-                .map(|name| Arc::new(Field::new(name, DataType::Float32, true)))
-                .collect();
+            return untold();
         }
-        match derivation.output_fields(&self.as_sql_sees(kind)) {
+        match derivation.output_fields(&self.as_sql_sees(kind, types)) {
             Ok(fields) => fields.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 self.mismatches.push(Mismatch {
@@ -149,18 +168,22 @@ impl Check<'_> {
                     rule: Rule::Derived,
                     hint: None,
                 });
-                Vec::new()
+                untold()
             }
         }
     }
 
-    /// The columns of a file and of the path to it.
-    fn as_sql_sees(&self, kind: &Kind<'_>) -> Arc<Schema> {
-        if kind.folders.is_empty() {
-            return Arc::clone(&kind.footer.schema);
-        }
+    /// The columns of a file and of the path to it. Those without a value have the types that the other files give them.
+    fn as_sql_sees(&self, kind: &Kind<'_>, types: &BTreeMap<String, DataType>) -> Arc<Schema> {
         let columns = kind.footer.schema.fields().iter();
-        let mut fields: Vec<FieldRef> = columns.filter(|field| !kind.is_folder(field.name())).cloned().collect();
+        let columns = columns.filter(|field| !kind.is_folder(field.name())).map(|field| {
+            let planned = types.get(field.name()).filter(|_| kind.is_valueless(field.name()));
+            match planned {
+                Some(planned) => Arc::new(Field::new(field.name(), planned.clone(), true)),
+                None => Arc::clone(field),
+            }
+        });
+        let mut fields: Vec<FieldRef> = columns.collect();
         for &name in &kind.folders {
             fields.push(Arc::new(Field::new(name, self.carried_folder(name), true)));
         }
@@ -298,7 +321,7 @@ impl Check<'_> {
     /// Type of a column of one kind of file, where it is there.
     fn type_in(&self, kind: &Kind<'_>, name: &str) -> Option<DataType> {
         if !kind.is_folder(name) {
-            return kind.column(name).map(|field| field.data_type().clone());
+            return kind.typed(name);
         }
         Some(if self.carried.contains(name) || self.in_sql.contains(name) {
             self.carried_folder(name)
@@ -331,6 +354,9 @@ impl Check<'_> {
             };
             found = common;
         }
+        if found == DataType::Null {
+            found = self.guessed(kinds, name);
+        }
         Some(if self.is_looked_up(name) && column_type::is_string(&found) {
             dictionary()
         } else {
@@ -338,9 +364,19 @@ impl Check<'_> {
         })
     }
 
+    /// The type of a column without a value in any file: the first file's own, unless the feature could not take it.
+    fn guessed(&self, kinds: &[Kind<'_>], name: &str) -> DataType {
+        let own = kinds.iter().find_map(|kind| kind.column(name));
+        let own = own.map_or(DataType::Null, |field| column_type::plain(field.data_type()));
+        match self.features.get(name) {
+            Some(feature) if !self.carried.contains(name) && accepts(feature, &own).is_err() => DataType::Null,
+            _ => own,
+        }
+    }
+
     fn reach(&self, name: &str) -> Reach {
         if self.carried.contains(name) {
-            Reach::Names
+            Reach::Exact
         } else if matches!(self.features.get(name), Some(Feature::Raw(_))) {
             Reach::Numbers
         } else {

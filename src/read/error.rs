@@ -35,6 +35,14 @@ pub enum ReadError {
         /// Rows decoded.
         found: usize,
     },
+    /// The footer counts as many nulls as rows, and there are values.
+    #[error("column `{column}` of `{file}` holds values, its footer says that all of them are null")]
+    NotNull {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+    },
     /// It would fill the memory.
     #[error(
         "row group {row_group} of `{file}` takes more than {} once decoded, most of it column `{column}`",
@@ -94,7 +102,7 @@ impl ReadError {
     /// Whether the bytes are at fault, and neither the store nor the plan. Bytes that were damaged on their way may be whole the next time.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Corrupt { .. } | Self::Rows { .. } | Self::TooLarge { .. } => true,
+            Self::Corrupt { .. } | Self::Rows { .. } | Self::NotNull { .. } | Self::TooLarge { .. } => true,
             Self::Join(_) | Self::Storage(_) => false,
         }
     }
@@ -103,7 +111,9 @@ impl ReadError {
     pub fn in_full(&self) -> String {
         match self {
             Self::Corrupt { source, .. } => format!("{self}: {source}"),
-            Self::Rows { .. } | Self::TooLarge { .. } | Self::Join(_) | Self::Storage(_) => self.to_string(),
+            Self::Rows { .. } | Self::NotNull { .. } | Self::TooLarge { .. } | Self::Join(_) | Self::Storage(_) => {
+                self.to_string()
+            }
         }
     }
 }
@@ -111,7 +121,9 @@ impl ReadError {
 impl Seam for ReadError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::Corrupt { .. } | Self::Rows { .. } | Self::TooLarge { .. } => ExitCode::BadRows,
+            Self::Corrupt { .. } | Self::Rows { .. } | Self::NotNull { .. } | Self::TooLarge { .. } => {
+                ExitCode::BadRows
+            }
             Self::Join(_) => ExitCode::Schema,
             Self::Storage(error) => error.exit(),
         }
@@ -120,7 +132,7 @@ impl Seam for ReadError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Storage(error) => error.hint(),
-            Self::Corrupt { .. } | Self::Rows { .. } => Some(
+            Self::Corrupt { .. } | Self::Rows { .. } | Self::NotNull { .. } => Some(
                 "the file is damaged: have it written again; with `on_corrupt_file = \"reject\"` below [input] its rows are rejected and the rest is scored"
                     .to_owned(),
             ),

@@ -340,6 +340,104 @@ fn empty_input_is_published_or_refused_as_the_job_says() {
         .expect_said(&["hold no rows"]);
 }
 
+fn without_rows(columns: Columns) -> Columns {
+    let empty = columns.into_iter();
+    empty.map(|(name, values)| (name, values.slice(0, 0))).collect()
+}
+
+#[test]
+fn types_that_no_value_has_do_not_count() {
+    let decimals = || Arc::new(Decimal128Array::from(vec![1; ROWS])) as ArrayRef;
+    let nothing = |kind: DataType| new_null_array(&kind, ROWS);
+    for (case, beside) in [
+        ("a key in a file without rows", without_rows(with("k", decimals()))),
+        (
+            "a feature in a file without rows",
+            without_rows(with("a", strings("x"))),
+        ),
+        ("a list in a file without rows", without_rows(with("v", strings("x")))),
+        (
+            "a file without rows and columns",
+            Vec::from([("other", strings("x").slice(0, 0))]),
+        ),
+    ] {
+        let job = job();
+        write(&job, "part-00000.parquet", columns());
+        write(&job, "part-00001.parquet", beside);
+        let run = job.run();
+        run.expect_success();
+        assert_eq!(run.partition().integers("k"), (0..10).collect::<Vec<_>>(), "{case}");
+    }
+    for (name, kind) in [
+        ("b", DataType::Utf8),
+        ("plan", DataType::Int64),
+        ("plan", DataType::Float64),
+    ] {
+        let job = job().job("input.passthrough", &format!("['{name}']"));
+        write(&job, "part-00000.parquet", with(name, nothing(kind.clone())));
+        write(&job, "part-00001.parquet", columns());
+        let run = job.run();
+        run.expect_success();
+        let partition = run.partition();
+        let carried = partition.column(name);
+        assert_eq!((carried.len(), carried.null_count()), (2 * ROWS, ROWS), "{name} {kind}");
+        let expected = if name == "b" { DataType::Float64 } else { DataType::Utf8 };
+        assert_eq!(carried.data_type(), &expected);
+    }
+    // Where no file has a value, nothing is said against the type either.
+    let job = job().job("input.passthrough", "['extra']");
+    write(
+        &job,
+        "part-00000.parquet",
+        [
+            with("b", nothing(DataType::Utf8)),
+            vec![("extra", nothing(DataType::Int16))],
+        ]
+        .concat(),
+    );
+    let run = job.run();
+    run.expect_success();
+    assert_eq!(run.partition().column("extra").data_type(), &DataType::Int16);
+}
+
+#[test]
+fn keys_and_carried_columns_are_widened_where_no_value_changes() {
+    let job = job().job("input.passthrough", "['b']");
+    let small: ArrayRef = Arc::new(Int32Array::from_iter_values(10..20));
+    let both = with("k", small).into_iter();
+    let both = both.map(|(name, values)| {
+        if name == "b" {
+            (name, singles(0.5))
+        } else {
+            (name, values)
+        }
+    });
+    write(&job, "part-00000.parquet", columns());
+    write(&job, "part-00001.parquet", both.collect());
+    let run = job.run();
+    run.expect_success();
+    let partition = run.partition();
+    assert_eq!(partition.column("k").data_type(), &DataType::Int64);
+    assert_eq!(partition.integers("k"), (0..20).collect::<Vec<_>>());
+    assert_eq!(partition.numbers("b"), [vec![2.0; ROWS], vec![0.5; ROWS]].concat());
+}
+
+#[test]
+fn a_difference_of_many_files_is_told_once() {
+    let job = job();
+    for file in ["a", "b", "c"] {
+        write(&job, &format!("{file}.parquet"), with("a", strings("x")));
+    }
+    write(&job, "d.parquet", columns());
+    let run = job.run();
+    run.expect_refusal(ExitCode::Schema);
+    insta::assert_snapshot!(run.message(), @"
+    error: the input does not fit the job and the model:
+      - `a.parquet`: column `a`: expected a number, found Utf8 [narrowing]; the same in 2 more files
+      exit code: 12 (input columns do not fit the contract)
+    ");
+}
+
 /// A job that takes names in whatever case.
 fn case_insensitive() -> JobFixture {
     job().job("input.case_insensitive", "true")
