@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use dtype::{DType, TensorType};
-pub use feature::{Cast, Categorical, Feature, Numeric, Raw, Text, Vector, Vocabulary};
+pub use feature::{Cast, Categorical, Feature, Numeric, Raw, Side, Text, Vector, Vocabulary};
 pub use output::{Activation, Decision, Output, ResultKey, Verdict};
 
 use crate::error::Seam;

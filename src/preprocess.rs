@@ -169,6 +169,16 @@ pub enum PreprocessError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The contract and a file beside the model say different things.
+    #[error("feature `{feature}`: the file `{file}` {reason}")]
+    Contradiction {
+        /// The feature.
+        feature: String,
+        /// The file.
+        file: String,
+        /// What each of them says.
+        reason: String,
+    },
     /// A derived column cannot be computed.
     #[error(transparent)]
     Derive(#[from] DeriveError),
@@ -193,7 +203,7 @@ pub enum PreprocessError {
 impl Seam for PreprocessError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::SideFile { .. } => ExitCode::Model,
+            Self::SideFile { .. } | Self::Contradiction { .. } => ExitCode::Model,
             Self::Derive(error) => error.exit(),
             Self::Column { .. } => ExitCode::Schema,
             Self::Tokens { .. } => ExitCode::BadRows,
@@ -203,6 +213,10 @@ impl Seam for PreprocessError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Derive(error) => error.hint(),
+            Self::Contradiction { .. } => Some(
+                "correct the one that differs from how the model was trained, or take the key out of the contract, which then follows the file"
+                    .to_owned(),
+            ),
             Self::SideFile { .. } | Self::Column { .. } | Self::Tokens { .. } => None,
         }
     }

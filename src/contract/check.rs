@@ -142,7 +142,7 @@ fn feature_problems(feature: &Feature, found: &mut Vec<String>) {
             if text.dtype != DType::String {
                 problem("a text feature is a `string`");
             }
-            if text.max_tokens == 0 {
+            if text.max_tokens == Some(0) {
                 problem("`max_tokens` must be at least 1");
             }
             if !is_file_name(&text.tokenizer) {

@@ -3,7 +3,7 @@
 //! States the arithmetic's constants; the arithmetic itself is in `preprocess`.
 
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::hash::Hash;
 
 use schemars::JsonSchema;
@@ -116,11 +116,38 @@ pub struct Text {
     /// File beside the model in the form of Hugging Face tokenizers.
     #[serde(default = "tokenizer_file")]
     pub tokenizer: String,
-    /// Documents are cut after this many tokens, special tokens counted in.
-    pub max_tokens: usize,
-    /// Id that fills the tail of a shorter document.
+    /// Documents are cut to this many tokens, special tokens counted in. Default: `truncation.max_length` of the tokenizer file. It may
+    /// differ from that number: libraries that load such files set a length of their own, too.
     #[serde(default)]
-    pub pad_id: i64,
+    pub max_tokens: Option<usize>,
+    /// Id that fills up a shorter document. Default: `padding.pad_id` of the tokenizer file, else 0.
+    #[serde(default)]
+    pub pad_id: Option<i64>,
+    /// Side on which a shorter document is filled up. Default: `padding.direction` of the tokenizer file, else right.
+    #[serde(default)]
+    pub padding_side: Option<Side>,
+    /// Side on which a longer document loses tokens. Default: `truncation.direction` of the tokenizer file, else right.
+    #[serde(default)]
+    pub truncation_side: Option<Side>,
+}
+
+/// A side of a document's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Before the first token.
+    Left,
+    /// Behind the last token.
+    Right,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        })
+    }
 }
 
 fn tokenizer_file() -> String {

@@ -7,7 +7,7 @@ use arrow::compute::{CastOptions, cast_with_options, unary};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 
-use super::tokens::Tokens;
+use super::tokens::{Document, Padding, Tokens};
 use super::vocabulary::{Codes, Lookup};
 use super::{PreprocessError, SideFiles};
 use crate::batch::STRICT_CAST;
@@ -38,8 +38,8 @@ pub(super) enum Column {
     Double(Float64Array, Numeric),
     /// Positions in a vocabulary.
     Codes(Codes),
-    /// Tokens of each document.
-    Tokens(Vec<Vec<u32>>, i64),
+    /// Tokens of each document, and how shorter ones are filled up.
+    Tokens(Vec<Document>, Padding),
     /// Elements of the tensor's type as they are, `width` a row.
     Plain(ArrayRef, usize),
 }
@@ -127,10 +127,10 @@ impl Encoder {
 }
 
 impl Column {
-    /// Tokens of the longest document of a range, for a column of documents.
-    pub(super) fn tokens(&self) -> Option<&[Vec<u32>]> {
+    /// The documents of a column of documents.
+    pub(super) fn documents(&self) -> Option<&[Document]> {
         match self {
-            Self::Tokens(tokens, _) => Some(tokens),
+            Self::Tokens(documents, _) => Some(documents),
             _ => None,
         }
     }

@@ -12,9 +12,10 @@ use arrow::datatypes::{
 };
 
 use super::column::Column;
+use super::tokens::{Document, Padding};
 use super::vocabulary::Codes;
 use crate::batch::{InputTensor, Layout};
-use crate::contract::{Input, Numeric, TensorType, TextSource};
+use crate::contract::{Input, Numeric, Side, TensorType, TextSource};
 
 /// A number that a tensor's host memory holds.
 trait Element: ArrowNativeType {
@@ -91,8 +92,8 @@ fn typed<T: Element>(
     rows: &Range<usize>,
     mut memory: MutableBuffer,
 ) -> InputTensor {
-    if let [Column::Tokens(tokens, pad_id)] = columns {
-        return token_tensor::<T>(input, &tokens[rows.clone()], *pad_id, memory);
+    if let [Column::Tokens(documents, padding)] = columns {
+        return token_tensor::<T>(input, &documents[rows.clone()], *padding, memory);
     }
     let count = rows.len();
     let width: usize = columns.iter().map(|column| column.width()).sum();
@@ -124,31 +125,52 @@ fn typed<T: Element>(
     }
 }
 
-/// Ids padded to the longest document, or the mask of what is not padding.
-fn token_tensor<T: Element>(input: &Input, tokens: &[Vec<u32>], pad_id: i64, mut memory: MutableBuffer) -> InputTensor {
+/// Ids filled up to the longest document, the mask of what is no filling, or the types of the tokens.
+fn token_tensor<T: Element>(
+    input: &Input,
+    documents: &[Document],
+    padding: Padding,
+    mut memory: MutableBuffer,
+) -> InputTensor {
     // A tensor of no tokens at all is more than many models can take.
-    let longest = tokens.iter().map(Vec::len).max().unwrap_or(0).max(1);
-    memory.resize(tokens.len() * longest * size_of::<T>(), 0);
+    let longest = documents.iter().map(Document::len).max().unwrap_or(0).max(1);
+    memory.resize(documents.len() * longest * size_of::<T>(), 0);
     let source = input.text_source();
-    let padding = if source == TextSource::TokenIds { pad_id } else { 0 };
-    for (row, document) in memory.typed_data_mut::<T>().chunks_exact_mut(longest).zip(tokens) {
-        let (filled, padded) = row.split_at_mut(document.len());
-        match source {
-            TextSource::TokenIds => {
-                for (to, &id) in filled.iter_mut().zip(document) {
-                    *to = T::from_index(i64::from(id));
-                }
+    let padded_with = match source {
+        TextSource::TokenIds => padding.id,
+        TextSource::AttentionMask => 0,
+        TextSource::TokenTypeIds => padding.type_id,
+    };
+    let rows = memory.typed_data_mut::<T>().chunks_exact_mut(longest);
+    for (row, document) in rows.zip(documents) {
+        let (filled, padded) = match padding.side {
+            Side::Right => row.split_at_mut(document.len()),
+            Side::Left => {
+                let (padded, filled) = row.split_at_mut(longest - document.len());
+                (filled, padded)
             }
+        };
+        match source {
+            TextSource::TokenIds => copy_ids(filled, document.ids()),
             TextSource::AttentionMask => filled.fill(T::from_index(1)),
-            TextSource::TokenTypeIds => filled.fill(T::from_index(0)),
+            TextSource::TokenTypeIds => match document.types() {
+                Some(types) => copy_ids(filled, types),
+                None => filled.fill(T::from_index(0)),
+            },
         }
-        padded.fill(T::from_index(padding));
+        padded.fill(T::from_index(padded_with));
     }
     InputTensor {
         dtype: input.dtype,
-        shape: vec![extent(tokens.len()), extent(longest)],
+        shape: vec![extent(documents.len()), extent(longest)],
         layout: Layout::RowMajor,
         data: memory,
+    }
+}
+
+fn copy_ids<T: Element>(to: &mut [T], ids: &[u32]) {
+    for (to, &id) in to.iter_mut().zip(ids) {
+        *to = T::from_index(i64::from(id));
     }
 }
 

@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
+use super::tokens::Document;
 use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism, places};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::contract::Contract;
@@ -75,7 +76,7 @@ pub(super) fn prepare(
                 _ => encoder.encode(name, &values)?,
             };
             if order.is_none() {
-                order = encoded.tokens().map(by_length);
+                order = encoded.documents().map(by_length);
             }
             columns.push(encoded);
             names.push(name);
@@ -83,11 +84,11 @@ pub(super) fn prepare(
     }
     if let Some(order) = &order {
         for column in &mut columns {
-            if let Column::Tokens(tokens, _) = column {
-                *tokens = order
+            if let Column::Tokens(documents, _) = column {
+                *documents = order
                     .values()
                     .iter()
-                    .map(|&row| std::mem::take(&mut tokens[row as usize]))
+                    .map(|&row| std::mem::take(&mut documents[row as usize]))
                     .collect();
             }
         }
@@ -109,9 +110,9 @@ pub(super) fn prepare(
 }
 
 /// Rows with the longest document first, so that neighbours need little padding and the largest batch comes first.
-fn by_length(tokens: &[Vec<u32>]) -> UInt32Array {
-    let mut order: Vec<u32> = (0u32..).take(tokens.len()).collect();
-    order.sort_by_key(|&row| std::cmp::Reverse(tokens[row as usize].len()));
+fn by_length(documents: &[Document]) -> UInt32Array {
+    let mut order: Vec<u32> = (0u32..).take(documents.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(documents[row as usize].len()));
     UInt32Array::from(order)
 }
 
@@ -142,10 +143,10 @@ impl Prepared {
 
     /// Tokens of the longest document from a row on: they come by falling length.
     fn longest(&self, start: usize) -> Option<usize> {
-        let tokens = self.columns.iter().filter_map(Column::tokens);
-        tokens
-            .filter_map(|tokens| tokens.get(start))
-            .map(|tokens| tokens.len().max(1))
+        let columns = self.columns.iter().filter_map(Column::documents);
+        columns
+            .filter_map(|documents| documents.get(start))
+            .map(|document| document.len().max(1))
             .max()
     }
 

@@ -6,10 +6,11 @@ use arrow::array::{ArrayRef, Float32Array};
 use arrow::buffer::MutableBuffer;
 
 use super::super::column::Column;
+use super::super::tokens::{Document, Padding};
 use super::super::vocabulary::Codes;
 use super::tensor;
 use crate::batch::Layout;
-use crate::contract::{DType, Input, Numeric, TensorType};
+use crate::contract::{DType, Input, Numeric, Side, TensorType, TextSource};
 
 fn numeric() -> Numeric {
     Numeric {
@@ -141,4 +142,33 @@ fn a_tensor_of_three_extents_lies_row_by_row() {
         tensor.data.typed_data::<f32>(),
         [1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0]
     );
+}
+
+#[test]
+fn shorter_documents_are_filled_up_on_the_side_of_the_padding() {
+    let input = |source| Input {
+        name: "ids".to_owned(),
+        dtype: TensorType::Int64,
+        shape: vec![-1, -1],
+        columns: Vec::new(),
+        source: Some(source),
+    };
+    let documents = || vec![Document::new(&[7, 8, 9], &[2, 0, 1]), Document::new(&[5], &[2])];
+    let filled = |side, source| {
+        let padding = Padding {
+            id: 1,
+            type_id: 3,
+            side,
+        };
+        let column = Column::Tokens(documents(), padding);
+        let tensor = tensor(&input(source), &[&column], &(0..2), MutableBuffer::default());
+        assert_eq!(tensor.shape, [2, 3]);
+        tensor.data.typed_data::<i64>().to_vec()
+    };
+    assert_eq!(filled(Side::Right, TextSource::TokenIds), [7, 8, 9, 5, 1, 1]);
+    assert_eq!(filled(Side::Left, TextSource::TokenIds), [7, 8, 9, 1, 1, 5]);
+    assert_eq!(filled(Side::Right, TextSource::AttentionMask), [1, 1, 1, 1, 0, 0]);
+    assert_eq!(filled(Side::Left, TextSource::AttentionMask), [1, 1, 1, 0, 0, 1]);
+    assert_eq!(filled(Side::Right, TextSource::TokenTypeIds), [2, 0, 1, 2, 3, 3]);
+    assert_eq!(filled(Side::Left, TextSource::TokenTypeIds), [2, 0, 1, 3, 3, 2]);
 }
