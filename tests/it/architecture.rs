@@ -55,7 +55,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("registry", "contract storage"),
     // The line. A plan asks the preprocessor which columns the contract needs.
     ("plan", "batch contract preprocess registry spec storage validate"),
-    ("read", "batch plan storage"),
+    ("read", "batch plan spec storage"),
     ("preprocess", "batch contract registry spec"),
     ("infer", "batch contract settings"),
     ("output", "contract plan validate"),
@@ -74,7 +74,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("golden", "batch contract infer preprocess score"),
     (
         "report",
-        "batch infer machine pipeline publish score settings spec storage validate",
+        "batch infer machine pipeline plan publish score settings spec storage validate",
     ),
     (
         "run",
@@ -82,6 +82,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     // Looking after what is there.
     ("history", "hold publish records settings storage validate"),
+    ("changed", "plan records settings spec storage validate"),
     ("verify", "hold publish records run storage validate"),
     ("gc", "hold publish records run storage validate"),
     // What others are told.
@@ -90,10 +91,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("announce", "ending metrics settings storage"),
     // Many runs.
     ("child", "settings shutdown"),
-    ("backfill", "child history records run schedule shutdown"),
+    ("backfill", "changed child history records run schedule shutdown"),
     (
         "daemon",
-        "child document ending history hold metrics records run schedule settings storage validate",
+        "changed child document ending history hold metrics records run schedule settings storage validate",
     ),
     // Beside the line.
     ("progress", "events machine settings"),
@@ -101,7 +102,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The surface, which shows what the others know.
     (
         "cli",
-        "announce backfill child contract daemon date document ending events gc golden history hold infer machine plan preprocess progress records registry rejects run schedule \
+        "announce backfill changed child contract daemon date document ending events gc golden history hold infer machine plan preprocess progress records registry rejects run schedule \
          schema settings shutdown spec storage telemetry validate verify",
     ),
 ];
@@ -145,6 +146,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (
         &["mpsc", "tokio::spawn", "runtime.spawn"],
         &[
+            "daemon/changes.rs",
             "daemon/http.rs",
             "hold/lease.rs",
             "infer/torch/owner.rs",

@@ -41,7 +41,7 @@ fn what_is_passed_over_is_named_in_the_warning_the_report_and_the_plan() {
         write(folder, ".part-00002.parquet.inprogress");
     });
     let run = fixture.run();
-    run.expect_rows(50).expect_said(&["b.csv (not Parquet)", "count=4"]);
+    run.expect_rows(50).expect_said(&["b.csv (not Parquet)", "\"count\":4"]);
     let passed = &run.report()["input"]["passed_over"];
     assert_eq!(passed["count"], 4);
     let reason = |name: &str| {
