@@ -146,7 +146,7 @@ fn hidden_files_and_other_things_are_no_input() {
             "features/date=2026-11-19/._part-00000.parquet",
             b"left by a file manager",
         )
-        .file("features/date=2026-11-19/_temporary/0/part-00000.parquet", b"half a fi")
+        .file("features/date=2026-11-19/_old/0/part-00000.parquet", b"half a fi")
         .file("features/date=2026-11-19/schema.json", b"{}")
         .run();
     run.expect_rows(60);
