@@ -95,7 +95,7 @@ pub struct InputSpec {
     /// `_SUCCESS` beside them.
     #[serde(default)]
     pub unfinished: OnUnfinished,
-    /// What happens when the input lies in a table of Delta, Iceberg or Hudi.
+    /// What happens when the input lies in a table, such as one of Delta, Iceberg, Hudi or Paimon, whose log says which files count.
     #[serde(default)]
     pub table_format: TableFormat,
     /// Endings of the files that are read, such as `["parquet"]`. Default: `.parquet`, `.parq` and `.pq`, and every file that begins and

@@ -1,6 +1,6 @@
 //! What the last part of a name says: Parquet, what writers leave beside it, or nothing, so that the file itself must be asked.
 
-use super::table::{DELTA_LOG, HUDI_TIMELINE};
+use super::table::{DELTA_LOG, HUDI_TIMELINE, STREAM_LOG};
 use super::unfinished::{SUCCESS, is_transaction};
 
 /// Endings of Parquet files, in any case.
@@ -18,7 +18,7 @@ const COMPANIONS: [&str; 7] = [
 ];
 
 /// Folders with the logs of tables and streams, which hold no rows either.
-const COMPANION_FOLDERS: [&str; 4] = [DELTA_LOG, HUDI_TIMELINE, "_spark_metadata", "_symlink_format_manifest"];
+const COMPANION_FOLDERS: [&str; 4] = [DELTA_LOG, HUDI_TIMELINE, STREAM_LOG, "_symlink_format_manifest"];
 
 /// Endings of files that hold no rows: checksums of Hadoop, and the markers of folders that its clients leave in buckets.
 const COMPANION_ENDINGS: [&str; 2] = [".crc", "_$folder$"];

@@ -20,6 +20,12 @@ pub enum TableKind {
     Iceberg,
     /// Apache Hudi.
     Hudi,
+    /// What Structured Streaming of Spark writes.
+    SparkStream,
+    /// Apache Paimon.
+    Paimon,
+    /// Hive with transactions.
+    Hive,
 }
 
 /// A table that the input lies in.
@@ -37,6 +43,9 @@ impl fmt::Display for TableKind {
             Self::Delta => "Delta",
             Self::Iceberg => "Iceberg",
             Self::Hudi => "Hudi",
+            Self::SparkStream => "Spark Structured Streaming",
+            Self::Paimon => "Paimon",
+            Self::Hive => "transactional Hive",
         })
     }
 }
@@ -46,6 +55,12 @@ pub(super) const DELTA_LOG: &str = "_delta_log";
 
 /// Folder of the timeline of a Hudi table.
 pub(super) const HUDI_TIMELINE: &str = ".hoodie";
+
+/// Folder of the log of a sink of Spark's streams, which lists the files of the batches that were committed.
+pub(super) const STREAM_LOG: &str = "_spark_metadata";
+
+/// Folder in which a Paimon table keeps its snapshots, beside much else that is called so.
+const PAIMON_FOLDER: &str = "snapshot";
 
 /// Folder in which an Iceberg table keeps its metadata, beside much else that is called so.
 const ICEBERG_FOLDER: &str = "metadata";
@@ -57,6 +72,9 @@ impl TableKind {
             Self::Delta => "_delta_log/",
             Self::Iceberg => "metadata/*.metadata.json",
             Self::Hudi => ".hoodie/",
+            Self::SparkStream => "_spark_metadata/",
+            Self::Paimon => "snapshot/snapshot-*",
+            Self::Hive => "delta_*/ or base_*/",
         }
     }
 
@@ -70,6 +88,11 @@ impl TableKind {
                 "in Python `pyarrow.parquet.write_table(catalog.load_table(name).scan().to_arrow(), file)` with pyiceberg, in Spark `spark.read.format(\"iceberg\").load(table).write.parquet(folder)`"
             }
             Self::Hudi => "in Spark `spark.read.format(\"hudi\").load(table).write.parquet(folder)`",
+            Self::SparkStream => "in Spark `spark.read.parquet(table).write.parquet(folder)`, which goes by that log",
+            Self::Paimon => {
+                "in Python `table.new_read_builder()` of pypaimon and `pyarrow.parquet.write_table`, in Spark `spark.read.format(\"paimon\").load(table).write.parquet(folder)`"
+            }
+            Self::Hive => "in Hive `INSERT OVERWRITE DIRECTORY ... STORED AS PARQUET SELECT ...`",
         }
     }
 }
@@ -81,17 +104,43 @@ fn is_iceberg(name: &str) -> bool {
         .any(|ending| name.len() > ending.len() && name.ends_with(ending))
 }
 
-/// The table that a folder is, by a look at the three names; `None` where it is none or may not be looked at.
+/// Whether a file in `snapshot/` is one by which a Paimon table is known.
+fn is_paimon(name: &str) -> bool {
+    name.strip_prefix("snapshot-").is_some_and(is_number)
+}
+
+/// Whether a folder holds what one transaction of Hive, or a compaction of many, has written: `delta_0000001_0000003_0000`, `base_0000005`.
+/// Their numbers have seven digits or more, so that a base of a date, `base_20261119`, is none.
+fn is_of_transaction(folder: &str) -> bool {
+    let is_long = |number: &str| number.len() >= 7 && is_number(number);
+    if let Some(base) = folder.strip_prefix("base_") {
+        let number = base.split('_').next().unwrap_or_default();
+        return is_long(number) && number.starts_with('0');
+    }
+    let delta = folder.strip_prefix("delete_").unwrap_or(folder).strip_prefix("delta_");
+    let mut numbers = delta.unwrap_or_default().split('_');
+    numbers.next().is_some_and(is_long) && numbers.next().is_some_and(is_long)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The table that a folder is, by a look at the names of its signs; `None` where it is none or may not be looked at.
 async fn at(folder: &Place) -> Result<Option<TableKind>, StorageError> {
-    let (delta, hudi, iceberg) = futures::join!(
+    let (delta, hudi, iceberg, stream, paimon) = futures::join!(
         folder.has_folder(DELTA_LOG),
         folder.has_folder(HUDI_TIMELINE),
-        folder.has_file(ICEBERG_FOLDER, is_iceberg)
+        folder.has_file(ICEBERG_FOLDER, is_iceberg),
+        folder.has_folder(STREAM_LOG),
+        folder.has_file(PAIMON_FOLDER, is_paimon)
     );
     for (found, kind) in [
         (delta, TableKind::Delta),
         (hudi, TableKind::Hudi),
         (iceberg, TableKind::Iceberg),
+        (stream, TableKind::SparkStream),
+        (paimon, TableKind::Paimon),
     ] {
         match found {
             Ok(true) => return Ok(Some(kind)),
@@ -137,6 +186,9 @@ pub(super) fn by_names<'n>(names: impl Iterator<Item = &'n str>) -> BTreeMap<Str
             let kind = match *part {
                 DELTA_LOG => TableKind::Delta,
                 HUDI_TIMELINE => TableKind::Hudi,
+                STREAM_LOG => TableKind::SparkStream,
+                PAIMON_FOLDER if depth + 2 == parts.len() && is_paimon(parts[depth + 1]) => TableKind::Paimon,
+                folder if depth + 1 < parts.len() && is_of_transaction(folder) => TableKind::Hive,
                 ICEBERG_FOLDER if depth + 2 == parts.len() && is_iceberg(parts[depth + 1]) => TableKind::Iceberg,
                 _ => continue,
             };
@@ -159,7 +211,12 @@ pub(super) fn is_own_file(name: &str, tables: &BTreeMap<String, TableKind>) -> b
             "" => Some(name),
             folder => name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')),
         };
-        *kind == TableKind::Iceberg && below.is_some_and(|below| below.starts_with("metadata/"))
+        let own: &[&str] = match kind {
+            TableKind::Iceberg => &["metadata/"],
+            TableKind::Paimon => &["snapshot/", "schema/", "manifest/"],
+            _ => &[],
+        };
+        below.is_some_and(|below| own.iter().any(|folder| below.starts_with(folder)))
     })
 }
 
@@ -178,6 +235,15 @@ mod tests {
             "f/metadata/deep/v1.metadata.json",
             "g/metadata/.metadata.json",
             "h/_delta_logs/x",
+            "i/_spark_metadata/0",
+            "j/snapshot/snapshot-2",
+            "k/snapshot/snapshot-2.parquet",
+            "l/snapshot/LATEST",
+            "m/delta_0000001_0000001_0000/000000_0",
+            "n/base_0000005/000000_0",
+            "o/base_20261119/000000_0",
+            "p/delta_1_2/000000_0",
+            "q/delta_0000001_0000001_0000",
         ];
         let found = by_names(names.into_iter());
         let expected = [
@@ -185,6 +251,10 @@ mod tests {
             ("b", TableKind::Hudi),
             ("c", TableKind::Iceberg),
             ("d", TableKind::Iceberg),
+            ("i", TableKind::SparkStream),
+            ("j", TableKind::Paimon),
+            ("m", TableKind::Hive),
+            ("n", TableKind::Hive),
         ];
         assert_eq!(found, expected.map(|(folder, kind)| (folder.to_owned(), kind)).into());
     }

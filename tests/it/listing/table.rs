@@ -1,4 +1,4 @@
-//! Tables of Delta, Iceberg and Hudi are no plain folders.
+//! Tables are no plain folders.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,10 +7,12 @@ use batch_infer::exit::ExitCode;
 
 use super::{FOLDER, job};
 
-const SIGNS: [(&str, &str, &str); 3] = [
+const SIGNS: [(&str, &str, &str); 5] = [
     ("_delta_log/00000000000000000000.json", "Delta", "DeltaTable"),
     ("metadata/00000-4f2a.metadata.json", "Iceberg", "pyiceberg"),
     (".hoodie/hoodie.properties", "Hudi", "format(\"hudi\")"),
+    ("_spark_metadata/0", "Structured Streaming", "goes by that log"),
+    ("snapshot/snapshot-1", "Paimon", "pypaimon"),
 ];
 
 #[test]
