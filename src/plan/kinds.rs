@@ -13,7 +13,7 @@ pub(super) struct Kind<'a> {
     pub(super) columns: HashMap<&'a str, &'a FieldRef>,
     pub(super) folders: HashSet<&'a str>,
     /// Columns that are asked for and hold no value.
-    valueless: Vec<&'a str>,
+    valueless: HashSet<&'a str>,
 }
 
 /// The kinds of file, in order of the first of each, and for each file its kind.
@@ -37,7 +37,7 @@ pub(super) fn kinds<'a>(footers: &[&'a Footer], wanted: &'a [String]) -> (Vec<Ki
                 footer,
                 columns,
                 folders: folders.iter().copied().collect(),
-                valueless: valueless.clone(),
+                valueless: valueless.iter().copied().collect(),
             });
             new
         })
@@ -67,7 +67,7 @@ impl Kind<'_> {
 
     /// Whether a column of the file holds no value.
     pub(super) fn is_valueless(&self, name: &str) -> bool {
-        self.valueless.contains(&name)
+        self.valueless.contains(name)
     }
 
     /// Whether it is a folder `name=value` on the way to the file; such a one goes before a column of the file.

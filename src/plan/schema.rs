@@ -35,6 +35,7 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
     let mut check = Check {
         job,
         preprocessor,
+        wanted: &wanted,
         features: preprocessor.contract().by_name(),
         carried: job.keys.iter().chain(&job.passthrough).map(String::as_str).collect(),
         in_sql: preprocessor
@@ -85,6 +86,8 @@ pub(super) fn check(job: &Job, preprocessor: &Preprocessor, footers: &[Footer]) 
 pub(super) struct Check<'a> {
     pub(super) job: &'a Job,
     pub(super) preprocessor: &'a Preprocessor,
+    /// Names that the job and the contract use.
+    wanted: &'a [String],
     pub(super) features: HashMap<&'a str, &'a Feature>,
     carried: HashSet<&'a str>,
     /// Columns that derived ones read.
@@ -245,9 +248,9 @@ impl Check<'_> {
 
     /// Columns that could be either of two of the file.
     fn ambiguous(&mut self, kind: &Kind<'_>, alike: &Alike<'_>) {
-        let names: BTreeSet<_> = names::wanted(self.job, self.preprocessor).into_iter().collect();
+        let names: BTreeSet<&String> = self.wanted.iter().collect();
         for name in names {
-            let alike: BTreeSet<_> = alike.to(&name).collect();
+            let alike: BTreeSet<_> = alike.to(name).collect();
             if alike.len() > 1 {
                 let found = alike.iter().map(|own| format!("`{own}`"));
                 self.mismatches.push(Mismatch {
@@ -258,7 +261,7 @@ impl Check<'_> {
                     hint: alike
                         .contains(name.as_str())
                         .then(|| format!("input.case_insensitive = false takes `{name}`")),
-                    column: name,
+                    column: name.clone(),
                 });
             }
         }
@@ -282,7 +285,7 @@ impl Check<'_> {
 
     fn columns(&mut self, kinds: &[Kind<'_>]) -> Columns {
         let mut seen = HashSet::new();
-        let mut read = names::wanted(self.job, self.preprocessor);
+        let mut read = self.wanted.to_vec();
         read.retain(|name| seen.insert(name.clone()));
         let types: BTreeMap<_, _> = read
             .iter()
