@@ -102,7 +102,7 @@ pub(super) fn overruled(names: &[String], footers: &[Footer]) -> Vec<Overruled> 
     let mut found: BTreeMap<&str, Overruled> = BTreeMap::new();
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
     for footer in footers.iter().filter(|footer| !footer.partition.is_empty()) {
-        let leaves = nulls::leaves(footer);
+        let leaves = nulls::leaves(&footer.metadata);
         for (name, folder) in footer
             .partition
             .iter()

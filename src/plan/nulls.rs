@@ -48,7 +48,7 @@ pub(super) fn intolerable(job: &Job, preprocessor: &Preprocessor, footers: &[Foo
 fn counts<'a>(strict: &[(&str, Reason)], footers: &'a [Footer]) -> Vec<Vec<(&'a Footer, u64)>> {
     let mut counts: Vec<_> = strict.iter().map(|_| Vec::new()).collect();
     for footer in footers {
-        let leaves = leaves(footer);
+        let leaves = leaves(&footer.metadata);
         let folders: HashMap<_, _> = footer
             .partition
             .iter()
@@ -84,15 +84,19 @@ fn tolerated(rows: &RowsSpec, reason: Reason, nulls: u64) -> Option<String> {
 }
 
 /// The columns of a file that are no lists and lie in no struct, by their names in it.
-pub(super) fn leaves(footer: &Footer) -> HashMap<&str, usize> {
-    let columns = footer.metadata.file_metadata().schema_descr().columns();
-    let flat = columns.iter().enumerate().filter_map(|(leaf, column)| {
+pub(super) fn leaves(metadata: &ParquetMetaData) -> HashMap<&str, usize> {
+    flat(metadata).collect()
+}
+
+/// The same in the order of the file.
+pub(super) fn flat(metadata: &ParquetMetaData) -> impl Iterator<Item = (&str, usize)> {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    columns.iter().enumerate().filter_map(|(leaf, column)| {
         let [name] = column.path().parts() else {
             return None;
         };
         Some((name.as_str(), leaf))
-    });
-    flat.collect()
+    })
 }
 
 /// Nulls of a column, so far as the footer counts them.

@@ -11,6 +11,8 @@ use arrow::datatypes::DataType;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::nulls;
+
 /// The columns of a file without a value.
 #[derive(Debug, Clone, Default)]
 pub struct Valueless(Arc<Columns>);
@@ -27,12 +29,11 @@ impl Valueless {
     /// By what the footer counts.
     pub(super) fn of(metadata: &ParquetMetaData) -> Self {
         let schema = metadata.file_metadata().schema_descr();
-        let is_flat = |leaf: &usize| schema.column(*leaf).path().parts().len() == 1;
-        let leaves = (0..schema.num_columns()).filter(is_flat);
-        let empty = leaves.filter(|&leaf| schema.column(leaf).max_rep_level() == 0 && has_no_value(metadata, leaf));
+        let is_repeated = |leaf: usize| schema.column(leaf).max_rep_level() > 0;
+        let empty = nulls::flat(metadata).filter(|&(_, leaf)| !is_repeated(leaf) && has_no_value(metadata, leaf));
         Self(Arc::new(Columns {
             all: metadata.file_metadata().num_rows() == 0,
-            own: empty.map(|leaf| schema.column(leaf).name().to_owned()).collect(),
+            own: empty.map(|(name, _)| name.to_owned()).collect(),
         }))
     }
 
