@@ -4,7 +4,6 @@
 //! this program or of the model changes nothing here.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -13,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tracing::warn;
 
-use crate::error::Seam;
+use crate::error::{Seam, causes};
 use crate::exit::ExitCode;
 use crate::plan::{Inventory, Item, PlanError};
 use crate::records::{PlanInput, PlanRecord};
@@ -152,16 +151,9 @@ impl Input {
 
 /// An error in one line, with its causes.
 fn told(error: &PlanError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
+    let mut said = vec![error.to_string()];
+    said.extend(causes(error));
+    said.join(": ")
 }
 
 impl fmt::Display for Input {

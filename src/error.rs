@@ -65,20 +65,8 @@ impl Error {
         })
     }
 
-    /// Messages of the errors below this one, without those that the one above already says.
     fn causes(&self) -> Vec<String> {
-        let mut said = self.0.to_string();
-        let mut causes = Vec::new();
-        let mut next = self.0.source();
-        while let Some(cause) = next {
-            let text = cause.to_string().trim_end().to_owned();
-            if !said.contains(&text) {
-                causes.push(text.clone());
-                said = text;
-            }
-            next = cause.source();
-        }
-        causes
+        causes(self.0.as_ref())
     }
 
     fn report(&self, theme: GraphicalTheme) -> String {
@@ -105,6 +93,22 @@ impl Error {
         }
         text
     }
+}
+
+/// Messages of the errors below one, without those that the one above already says.
+pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut said = error.to_string();
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string().trim_end().to_owned();
+        if !said.contains(&text) {
+            causes.push(text.clone());
+            said = text;
+        }
+        next = cause.source();
+    }
+    causes
 }
 
 impl fmt::Display for Error {
