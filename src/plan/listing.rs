@@ -18,7 +18,6 @@ use std::pin::pin;
 use futures::FutureExt;
 use futures::future::{Either, join_all, ready, select};
 use object_store::ObjectMeta;
-use tracing::debug;
 
 use self::letters::Letters;
 use self::selection::{Below, Selection};
@@ -143,13 +142,8 @@ fn above(place: &Place) -> Vec<Place> {
 async fn writer_above(above: &[Place]) -> Result<Option<String>, StorageError> {
     let looks = above.iter().map(|folder| folder.has_folder(SPARK_STAGING));
     for (folder, found) in above.iter().zip(join_all(looks).await) {
-        match found {
-            Ok(true) => return Ok(Some(folder.join(SPARK_STAGING).location().to_string())),
-            Ok(false) => {}
-            Err(error) if error.is_forbidden() => {
-                debug!(folder = %folder.location(), "may not be looked at for `{SPARK_STAGING}/`: {error}");
-            }
-            Err(error) => return Err(error),
+        if table::seen(found, folder, &format!("`{SPARK_STAGING}/`"))? {
+            return Ok(Some(folder.join(SPARK_STAGING).location().to_string()));
         }
     }
     Ok(None)

@@ -142,16 +142,22 @@ async fn at(folder: &Place) -> Result<Option<TableKind>, StorageError> {
         (stream, TableKind::SparkStream),
         (paimon, TableKind::Paimon),
     ] {
-        match found {
-            Ok(true) => return Ok(Some(kind)),
-            Ok(false) => {}
-            Err(error) if error.is_forbidden() => {
-                debug!(folder = %folder.location(), "may not be looked at for {}: {error}", kind.sign());
-            }
-            Err(error) => return Err(error),
+        if seen(found, folder, kind.sign())? {
+            return Ok(Some(kind));
         }
     }
     Ok(None)
+}
+
+/// What a look for a sign in a folder has found. Where it is not allowed, nothing was seen.
+pub(super) fn seen(found: Result<bool, StorageError>, folder: &Place, sign: &str) -> Result<bool, StorageError> {
+    match found {
+        Err(error) if error.is_forbidden() => {
+            debug!(folder = %folder.location(), "may not be looked at for {sign}: {error}");
+            Ok(false)
+        }
+        other => other,
+    }
 }
 
 /// The first of some folders that is a table. They are looked at side by side.
