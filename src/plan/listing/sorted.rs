@@ -10,7 +10,7 @@ use super::passed_over::Passed;
 use super::pattern::{Hidden, Pattern, is_hidden, up_to_hidden};
 use super::selection::Selection;
 use super::table::{self, TableKind};
-use super::unfinished::{SUCCESS, Sign, committed_name, finished_name, is_folder_sign};
+use super::unfinished::{SUCCESS, Sign, committed_name, finished_name, is_folder_sign, is_transaction};
 use crate::storage::{Found, Kind};
 
 /// A link that leads to nothing, or to itself.
@@ -46,7 +46,11 @@ impl Sorted {
         extensions: Option<&[String]>,
         tables: &BTreeMap<String, TableKind>,
     ) -> Self {
-        let committed: BTreeSet<String> = found.iter().map(|found| found.name.clone()).collect();
+        let found_names = found.iter().map(|found| &found.name);
+        let transactions: BTreeSet<String> = found_names
+            .filter(|name| is_transaction(split(name).1))
+            .cloned()
+            .collect();
         let mut sorted = Self::default();
         for Found { name, kind } in found {
             if table::is_own_file(&name, tables) {
@@ -62,7 +66,7 @@ impl Sorted {
                         meta,
                         identity,
                     };
-                    sorted.file(file, &selection.pattern, extensions, &committed);
+                    sorted.file(file, &selection.pattern, extensions, &transactions);
                 }
             }
         }
@@ -97,7 +101,14 @@ impl Sorted {
         }
     }
 
-    fn file(&mut self, file: Listed, pattern: &Pattern, extensions: Option<&[String]>, names: &BTreeSet<String>) {
+    /// Sorts one file; `transactions` are the files that say how a transaction stands.
+    fn file(
+        &mut self,
+        file: Listed,
+        pattern: &Pattern,
+        extensions: Option<&[String]>,
+        transactions: &BTreeSet<String>,
+    ) {
         let (folder, last) = split(&file.name);
         let modified = file.meta.last_modified;
         if last == SUCCESS {
@@ -108,7 +119,7 @@ impl Sorted {
             folder => format!("{folder}/{last}"),
         };
         let meaning = names::meaning(last, extensions);
-        let began = committed_name(last).is_some_and(|committed| !names.contains(&joined(&committed)));
+        let began = committed_name(last).is_some_and(|committed| !transactions.contains(&joined(&committed)));
         let is_named_by_job = extensions.is_some() && meaning == Meaning::Input;
         // A sign is about this input where the file that it will become is.
         let becomes = finished_name(last)
@@ -173,8 +184,8 @@ impl Sorted {
                 self.pass(file.name, "an unfinished write");
             }
         }
-        let folders: Vec<_> = self.signs.iter().filter(|sign| sign.name.ends_with('/')).collect();
-        let folders: Vec<_> = folders.into_iter().map(|sign| sign.name.clone()).collect();
+        let signs = self.signs.iter().map(|sign| &sign.name);
+        let folders: Vec<_> = signs.filter(|name| name.ends_with('/')).cloned().collect();
         for folder in folders {
             self.pass(folder, "an unfinished write");
         }
