@@ -71,17 +71,24 @@ impl Place {
         }
     }
 
-    fn on_disk(&self) -> PathBuf {
+    /// Where it lies on a disk of this machine.
+    pub(super) fn on_disk(&self) -> PathBuf {
         FilePath::new("/").join(decoded(&self.path))
     }
 }
 
 /// What is not there is no folder.
 fn absent(path: PathBuf, source: io::Error) -> Result<bool, StorageError> {
-    match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
-        _ => Err(StorageError::Disk { path, source }),
+    if is_absent(&source) {
+        Ok(false)
+    } else {
+        Err(StorageError::Disk { path, source })
     }
+}
+
+/// Whether nothing is there.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 impl StorageError {

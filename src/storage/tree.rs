@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::{Place, StorageError, decoded};
+use super::probe::is_absent;
+use super::{Place, StorageError};
 
 /// Links that may lead from one to the next on the way to a file. More are made by accident or to keep the program busy.
 const MOST_LINKS: usize = 16;
@@ -76,7 +77,7 @@ pub struct Identity {
 impl Place {
     /// What lies below this folder on a local disk, sorted by name; `visit` gets the names of folders. Empty where there is no such folder.
     pub fn tree(&self, visit: &dyn Fn(&str) -> Visit) -> Result<Vec<Found>, StorageError> {
-        let at = PathBuf::from("/").join(decoded(self.path()));
+        let at = self.on_disk();
         let mut walk = Walk {
             visit,
             root: self.path(),
@@ -109,7 +110,7 @@ impl Place {
     /// The places on a local disk at which this one really lies, beside its own path: where links on the way lead to.
     pub fn resolved(&self) -> Option<Self> {
         self.local()?;
-        let at = PathBuf::from("/").join(decoded(self.path()));
+        let at = self.on_disk();
         let resolved = Path::from_absolute_path(fs::canonicalize(at).ok()?).ok()?;
         (resolved != self.path).then(|| self.at(resolved))
     }
@@ -277,10 +278,6 @@ fn location(path: &FilePath) -> Result<Path, StorageError> {
 /// More links one after the other than the system follows.
 fn is_loop(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// What `object_store` says of a file. A read is made on the condition of this `ETag`.
