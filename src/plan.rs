@@ -274,6 +274,8 @@ impl Plan {
         };
         let files = self.files.iter().map(|file| InputFile {
             projection: columns.projection(file.metadata.parquet_schema(), &file.own_names, &file.partition),
+            // They are columns that the whole chunk is judged by, and need not be among these.
+            in_seconds: None,
             ..file.clone()
         });
         Self {

@@ -147,6 +147,18 @@ fn an_int96_beyond_64_bits_of_microseconds_is_bad_wherever_it_stands() {
     }
 }
 
+/// The keys are read without the columns beside them.
+#[test]
+fn keys_are_compared_where_another_column_is_int96() {
+    let job = job()
+        .job("rows.on.DUPLICATE_KEY", "'fail'")
+        .job("input.passthrough", "['at']");
+    write(&job, "part-00000.parquet", &[0, 1, 2]);
+    let run = job.run();
+    run.expect_success();
+    assert_eq!(run.partition().integers("k"), [0, 1, 2]);
+}
+
 #[test]
 fn files_with_int96_and_with_microseconds_are_of_one_type() {
     let job = job().job("input.passthrough", "['at']");
