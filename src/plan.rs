@@ -155,10 +155,9 @@ impl Plan {
             names::adopt(&names::wanted(job, preprocessor), &mut footers);
         }
         let strict = job.on_corrupt_file == OnCorruptFile::Fail;
-        if let Some(at) = corrupt.iter().position(|file| matches!(file.damage, Damage::Encrypted)) {
-            return Err(PlanError::Encrypted {
-                file: corrupt.swap_remove(at).name,
-            });
+        if let Some(at) = corrupt.iter().position(|file| file.damage.is_encryption()) {
+            let CorruptFile { name, damage } = corrupt.swap_remove(at);
+            return Err(PlanError::Encrypted { file: name, damage });
         }
         if !corrupt.is_empty() && (strict || footers.is_empty()) {
             let others = corrupt.len() - 1;

@@ -171,6 +171,8 @@ pub(super) struct ColumnChunk {
     values: i64,
     offset: i64,
     dictionary_offset: Option<i64>,
+    /// Its pages are encrypted, and of what they hold only the writer's key tells.
+    pub(super) is_encrypted: bool,
     /// A bit for each field that is there.
     fields: u32,
 }
@@ -183,6 +185,10 @@ impl ColumnChunk {
             (3, Kind::Struct) => {
                 walk.structure(|walk, id, kind| chunk.field(walk, id, kind))?;
                 Ok(true)
+            }
+            (8, Kind::Struct) => {
+                chunk.is_encrypted = true;
+                Ok(false)
             }
             _ => Ok(false),
         })?;

@@ -33,6 +33,12 @@ pub enum Damage {
     /// Its footer is encrypted.
     #[error("has an encrypted footer (it ends with `PARE`), and encrypted files cannot be read")]
     Encrypted,
+    /// A column that is to be read is encrypted, and its footer is not.
+    #[error("encrypts the column `{column}`, and encrypted columns cannot be read")]
+    EncryptedColumn {
+        /// Path of the column.
+        column: String,
+    },
     /// The footer would not fit.
     #[error("claims a footer of {claimed} bytes, and at most {most} are possible in its {size} bytes")]
     FooterLength {
@@ -58,6 +64,13 @@ pub enum Damage {
     /// The pages cannot be located.
     #[error("has damaged pages: {}", plainly(.0))]
     Pages(#[source] ParquetError),
+}
+
+impl Damage {
+    /// Whether the file may be sound, and is only closed to this program.
+    pub(super) fn is_encryption(&self) -> bool {
+        matches!(self, Self::Encrypted | Self::EncryptedColumn { .. })
+    }
 }
 
 /// Lets the Parquet reader work on a footer; it may panic.

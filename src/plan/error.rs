@@ -63,11 +63,13 @@ pub enum PlanError {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// The footer of a file is encrypted.
-    #[error("`{file}` has an encrypted footer (it ends with `PARE`), and encrypted files cannot be read")]
+    /// A file is encrypted, or a column of it that is to be read.
+    #[error("`{file}` {damage}")]
     Encrypted {
         /// The file.
         file: String,
+        /// What of it is encrypted.
+        damage: Damage,
     },
     /// Several files are so.
     #[error("`{file}` {damage}; and {others} more of the input's files cannot be read")]

@@ -159,10 +159,16 @@ impl<'a> Parts<'a> {
         for (leaf, keeps) in shape.keeps.iter().enumerate() {
             let start = walk.position();
             let chunk = ColumnChunk::read(walk)?;
-            chunk.check(self.size).map_err(|fault| {
-                let column = shape.whole.column(leaf).path().string();
-                Damage::Claim(format!("column `{column}`: {fault}"))
-            })?;
+            let column = || shape.whole.column(leaf).path().string();
+            if chunk.is_encrypted {
+                if *keeps {
+                    return Err(Damage::EncryptedColumn { column: column() });
+                }
+                continue;
+            }
+            chunk
+                .check(self.size)
+                .map_err(|fault| Damage::Claim(format!("column `{}`: {fault}", column())))?;
             if *keeps {
                 group.bytes.extend_from_slice(&self.footer[start..walk.position()]);
             }

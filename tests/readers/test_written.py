@@ -3,6 +3,7 @@
 The files in `written/` are those of `written/make.py`. The model hands the column `at` back as microseconds.
 """
 
+import base64
 import datetime
 import os
 import pathlib
@@ -13,6 +14,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from published import REPOSITORY, RUN_SECONDS
@@ -33,11 +35,27 @@ MOMENTS = [
 ]
 
 
-def scored(tmp_path, name, carried):
-    """Scores one of the written files and gives the published file."""
+def day_of(tmp_path):
+    """The folder of the date, made."""
     day = tmp_path / "in" / f"date={DATE}"
     day.mkdir(parents=True)
-    shutil.copy(WRITTEN / name, day)
+    return day
+
+
+def scored(tmp_path, name, carried):
+    """Scores one of the written files and gives the published file."""
+    shutil.copy(WRITTEN / name, day_of(tmp_path))
+    done = run(tmp_path, carried)
+    assert done.returncode == 0, done.stderr
+    return published(tmp_path)
+
+
+def published(tmp_path):
+    return tmp_path / "out" / f"date={DATE}" / "part-00000.parquet"
+
+
+def run(tmp_path, carried):
+    """Scores what lies in the folder of the date."""
     job = tmp_path / "job.toml"
     job.write_text(
         f"""
@@ -56,9 +74,7 @@ def scored(tmp_path, name, carried):
         """
     )
     command = [os.environ["BATCH_INFER_BIN"], "run", "--job", job, "--date", DATE]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_SECONDS)
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "out" / f"date={DATE}" / "part-00000.parquet"
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_SECONDS)
 
 
 def micros(moment):
@@ -99,15 +115,15 @@ def test_int96_of_spark_is_carried_as_microseconds_in_utc_wherever_it_stands(tmp
 
 @pytest.mark.parametrize("name", INT96)
 def test_carried_int96_is_an_instant_in_duckdb_and_polars(tmp_path, name):
-    published = scored(tmp_path, name, CARRIED)
+    file = scored(tmp_path, name, CARRIED)
     # `at` is a word of DuckDB's SQL.
     places = ['"at"', 'inside."at"', "several[1]", "named['first']", 'deep[1]."at"']
-    types = duckdb.sql(f"select {', '.join(places)} from '{published}'").types
+    types = duckdb.sql(f"select {', '.join(places)} from '{file}'").types
     assert set(map(str, types)) == {"TIMESTAMP WITH TIME ZONE"}
     instants = ", ".join(f"epoch_us({place})" for place in places)
-    found = duckdb.sql(f"select {instants} from '{published}' order by k").fetchall()
+    found = duckdb.sql(f"select {instants} from '{file}' order by k").fetchall()
     assert found == [(micros(moment),) * len(places) for moment in MOMENTS]
-    frame = pl.read_parquet(published, columns=["at", "maybe"])
+    frame = pl.read_parquet(file, columns=["at", "maybe"])
     assert frame.dtypes == [pl.Datetime("us", "UTC")] * 2
     assert frame["at"].dt.timestamp("us").to_list() == [micros(moment) for moment in MOMENTS]
 
@@ -118,3 +134,51 @@ def test_enum_of_clickhouse_is_carried_as_text(tmp_path):
     assert file.schema_arrow.field("plan").type == pa.string()
     assert file.schema_arrow.field("plans").type.value_type == pa.string()
     assert file.read(columns=["plan", "plans"]).to_pylist() == [{"plan": plan, "plans": [plan]} for plan in plans]
+
+
+class Keys(pe.KmsClient):
+    """A service of keys that hands them out as they are."""
+
+    def __init__(self, _connection):
+        super().__init__()
+
+    def wrap_key(self, key, _master):
+        return base64.b64encode(key)
+
+    def unwrap_key(self, wrapped, _master):
+        return base64.b64decode(wrapped)
+
+
+def write_encrypted(path, columns):
+    """Writes a file of which these columns are encrypted, and the footer is not."""
+    table = pa.table(
+        {
+            "k": pa.array([0, 1], pa.int64()),
+            "small": pa.array([1, 1], pa.int8()),
+            "medium": pa.array([1, 1], pa.int32()),
+            "large": pa.array([1, 1], pa.int64()),
+            "at": pa.array([5, 6], pa.int64()),
+            "secret": ["a", "b"],
+        }
+    )
+    config = pe.EncryptionConfiguration(footer_key="footer", column_keys={"columns": columns}, plaintext_footer=True)
+    properties = pe.CryptoFactory(Keys).file_encryption_properties(pe.KmsConnectionConfig(), config)
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+
+
+def test_encrypted_columns_that_nobody_reads_do_not_matter(tmp_path):
+    write_encrypted(day_of(tmp_path) / "part-0.parquet", ["secret"])
+    done = run(tmp_path, [])
+    assert done.returncode == 0, done.stderr
+    assert pq.ParquetFile(published(tmp_path)).read(columns=["k", "micros"]).to_pydict() == {"k": [0, 1], "micros": [5, 6]}
+
+
+@pytest.mark.parametrize("columns, carried", [(["large"], []), (["k", "secret"], []), (["secret"], ["secret"])])
+def test_an_encrypted_column_that_is_read_is_refused_by_its_name(tmp_path, columns, carried):
+    write_encrypted(day_of(tmp_path) / "part-0.parquet", columns)
+    done = run(tmp_path, carried)
+    assert done.returncode == 13, done.stderr
+    assert f"part-0.parquet` encrypts the column `{columns[0]}`" in done.stderr, done.stderr
+    assert "without encryption" in done.stderr
+    assert not published(tmp_path).exists()
