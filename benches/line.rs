@@ -17,7 +17,7 @@ use batch_infer::infer::device::Device;
 use batch_infer::machine::Machine;
 use batch_infer::output::OutputSchema;
 use batch_infer::publish::{Spool, SpoolFolder, Stamp};
-use batch_infer::read::{self, Tolerance};
+use batch_infer::read::{self, Decoded, Tolerance};
 use batch_infer::records::{FORM, PlanModel, PlanRecord};
 use batch_infer::run::{self, Ready, Surroundings};
 use batch_infer::score::{Evidence, Pass, Tuner, forward};
@@ -90,7 +90,10 @@ fn stages(criterion: &mut Criterion) {
     )
     .expect("the job's columns have names of their own");
     let fetch = || runtime.block_on(read::fetch(plan, chunk)).expect("the file is there");
-    let batch = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
+    let decoded = read::decode(plan, fetch(), Tolerance::strict(u64::MAX)).expect("the file is whole");
+    let Decoded::Whole(batch) = decoded else {
+        unreachable!("nothing is too large")
+    };
     let derived = preprocessor.derive(batch.clone()).expect("the expressions fit");
     let prepared = preprocessor
         .prepare(&derived, Parallelism::Chunks, &SystemClock)

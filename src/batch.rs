@@ -44,17 +44,38 @@ pub enum Parallelism {
 /// Some rows of some chunks, as places in the chunk, in order.
 pub type RowsByChunk = BTreeMap<ChunkId, Vec<usize>>;
 
+/// Rows of one chunk that follow one another: all of them, or a piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Places in it.
+    pub rows: Range<usize>,
+}
+
+impl Stretch {
+    /// Those of some rows that are in here, counted from the first row of the stretch.
+    pub fn among(&self, rows: &RowsByChunk) -> Vec<usize> {
+        let rows = rows.get(&self.chunk).map_or(&[][..], Vec::as_slice);
+        let from = |place| rows.partition_point(|&row| row < place);
+        let here = &rows[from(self.rows.start)..from(self.rows.end)];
+        here.iter().map(|row| row - self.rows.start).collect()
+    }
+}
+
 /// A value that does not fit is an error rather than a null that nobody asked for.
 pub const STRICT_CAST: CastOptions = CastOptions {
     safe: false,
     format_options: FormatOptions::new(),
 };
 
-/// Decoded rows of one chunk: keys, passthrough columns and features.
+/// Decoded rows of one chunk, all of them or a piece: keys, passthrough columns and features.
 #[derive(Debug, Clone)]
 pub struct FeatureBatch {
     /// The chunk.
     pub chunk: ChunkId,
+    /// Place in the chunk of its first row.
+    pub first: usize,
     /// The columns.
     pub columns: RecordBatch,
     /// Where each run of rows came from, in order.
@@ -88,6 +109,14 @@ pub struct Origin {
 }
 
 impl FeatureBatch {
+    /// Its place in the chunk.
+    pub fn stretch(&self) -> Stretch {
+        Stretch {
+            chunk: self.chunk,
+            rows: self.first..self.first + self.columns.num_rows(),
+        }
+    }
+
     /// The rows that could not be decoded as they are, as bad rows.
     pub fn bad_from_the_start(&self) -> Vec<BadRow> {
         let rows = self

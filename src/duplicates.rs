@@ -16,7 +16,7 @@ use crate::digest::sha256_prefix;
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::Plan;
-use crate::read::{self, ChunkBytes, ReadError, Tolerance};
+use crate::read::{self, ChunkBytes, Decoded, Pieces, ReadError, Tolerance};
 
 /// Chunks fetched at a time.
 const CONCURRENT: usize = 4;
@@ -30,10 +30,13 @@ pub async fn find(plan: &Plan, keys: &[String], tolerance: Tolerance) -> Result<
     let mut seen = HashSet::new();
     let mut found = RowsByChunk::new();
     while let Some(bytes) = fetches.next().await {
-        let batch = decoded(plan, bytes?, tolerance).await?;
-        let rows = repeated(&batch, keys, &mut seen)?;
-        if !rows.is_empty() {
-            found.insert(batch.chunk, rows);
+        let mut pieces = decoded(plan, bytes?, tolerance).await?;
+        while let Some(batch) = pieces.next(plan)? {
+            let rows = repeated(&batch, keys, &mut seen)?;
+            if !rows.is_empty() {
+                let rows = rows.into_iter().map(|row| batch.first + row);
+                found.entry(batch.chunk).or_default().extend(rows);
+            }
         }
     }
     Ok(found)
@@ -41,15 +44,16 @@ pub async fn find(plan: &Plan, keys: &[String], tolerance: Tolerance) -> Result<
 
 /// Decodes the keys of a chunk. Bytes that cannot be decoded are fetched once more before a row counts as lost: they may be damaged and the
 /// file not.
-async fn decoded(plan: &Plan, bytes: ChunkBytes, tolerance: Tolerance) -> Result<FeatureBatch, ReadError> {
+async fn decoded(plan: &Plan, bytes: ChunkBytes, tolerance: Tolerance) -> Result<Box<Pieces>, ReadError> {
     let chunk = bytes.chunk();
-    match read::decode(plan, bytes, Tolerance::strict(tolerance.most_bytes)) {
+    let decoded = match read::decode(plan, bytes, Tolerance::strict(tolerance.most_bytes)) {
         Err(error) if error.is_damage() => {
             warn!(%chunk, error = error.in_full(), "keys cannot be decoded; fetching them once more");
             read::decode(plan, read::fetch(plan, plan.chunk(chunk)).await?, tolerance)
         }
         decoded => decoded,
-    }
+    };
+    decoded.map(Decoded::into_pieces)
 }
 
 /// The first of the rows that were found, for a message.

@@ -42,6 +42,7 @@ pub fn compare(model: &dyn Model, preprocessor: &Preprocessor, file: Bytes) -> R
     let contract = preprocessor.contract();
     let batch = FeatureBatch {
         chunk: ChunkId(0),
+        first: 0,
         columns: columns.clone(),
         origins: Vec::new(),
         lost: Vec::new(),

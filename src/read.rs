@@ -1,7 +1,7 @@
 //! Reads one chunk: the bytes first, ahead of need; the columns later, on a core that has time.
 //!
 //! [`fetch`] asks the store and decodes nothing; [`decode`] decodes and asks nobody. Between them lies [`ChunkBytes`], which is what waits
-//! in memory.
+//! in memory. A chunk that takes too much once decoded comes in [`Pieces`].
 
 mod bound;
 mod encoded;
@@ -9,6 +9,7 @@ mod error;
 mod inside;
 mod instants;
 mod page;
+mod pieces;
 mod span;
 
 use std::collections::BTreeMap;
@@ -24,9 +25,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parquet::DecodeResult;
 use parquet::errors::ParquetError;
 
-pub use error::{Fault, ReadError};
+pub use error::{Fault, ReadError, TooLarge};
+pub use pieces::Pieces;
 
 use self::page::Held;
+use self::span::Budget;
 use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, STRICT_CAST, places};
 use crate::guard::guarded;
 use crate::plan::{Chunk, InputFile, Plan, Span, folder_column, retyped};
@@ -43,7 +46,7 @@ pub struct ChunkBytes {
     spans: Vec<SpanBytes>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct SpanBytes {
     span: Span,
     ranges: Vec<Range<u64>>,
@@ -104,10 +107,12 @@ async fn fetch_span(plan: &Plan, span: &Span, ranges: Vec<Range<u64>>) -> Result
 /// What decoding may take and lose.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerance {
-    /// Bytes of the chunk once decoded.
+    /// Bytes of the chunk once decoded, that are in memory at a time.
     pub most_bytes: u64,
     /// Rows of spans that cannot be decoded; such a span then comes as nulls that are marked as lost.
     pub lost_rows: u64,
+    /// Whether the rows come in pieces even where they take little.
+    pub in_pieces: bool,
 }
 
 impl Tolerance {
@@ -116,6 +121,26 @@ impl Tolerance {
         Self {
             most_bytes,
             lost_rows: 0,
+            in_pieces: false,
+        }
+    }
+}
+
+/// A chunk whose rows were all decoded.
+#[derive(Debug)]
+pub enum Decoded {
+    /// They are all here.
+    Whole(FeatureBatch),
+    /// They take more memory than they may, and come again a few at a time.
+    Pieces(Box<Pieces>),
+}
+
+impl Decoded {
+    /// The rows in pieces in any case: a single one where they are all here.
+    pub fn into_pieces(self) -> Box<Pieces> {
+        match self {
+            Self::Whole(batch) => Box::new(Pieces::single(batch)),
+            Self::Pieces(pieces) => pieces,
         }
     }
 }
@@ -123,49 +148,58 @@ impl Tolerance {
 /// Bytes of a lost row: it has as many nulls as there are columns, and a line among the rejects.
 const LOST_ROW_BYTES: u64 = 256;
 
-/// Decodes a chunk into one batch.
-pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<FeatureBatch, ReadError> {
+/// How many times what a chunk may take at a time its pieces may take one after the other. Texts that repeat take a hundredth of that in their
+/// file; what takes more was made to fill a disk.
+const MOST_TIMES: u64 = 32;
+
+/// Decodes a chunk: into one batch, or, where that would take too much, to see that it can be decoded in pieces.
+///
+/// # Errors
+///
+/// [`ReadError::TooLarge`] where a row or a page alone takes more than `tolerance.most_bytes`, or all rows one after the other take more than
+/// 32 times of it.
+pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<Decoded, ReadError> {
     // Several spans are joined, and then stand in memory twice.
     let limit = match fetched.spans.len() {
         0 | 1 => tolerance.most_bytes,
         _ => tolerance.most_bytes / 2,
     };
-    let mut batches: Vec<RecordBatch> = Vec::with_capacity(fetched.spans.len());
-    let mut origins = Vec::with_capacity(fetched.spans.len());
+    let mut kept = (!tolerance.in_pieces).then(|| Vec::with_capacity(fetched.spans.len()));
+    let mut steps = Vec::with_capacity(fetched.spans.len());
     let mut lost: Vec<Lost> = Vec::new();
     let mut unfit: Vec<BadRow> = Vec::new();
     let (mut taken, mut first) = (0, 0);
-    let mut encoded = BTreeMap::new();
-    let is_one = fetched.spans.len() == 1;
-    for SpanBytes { span, ranges, bytes } in fetched.spans {
-        let file = &plan.files[span.file];
-        let rows = span.rows.len();
-        let left = limit.saturating_sub(taken);
-        if is_one {
-            encoded = encoded::columns(plan, file, &span, &Held::new(&ranges, &bytes));
-        }
-        match decode_span(plan, &span, &ranges, &bytes, left) {
-            Ok((spanned, bad)) => {
-                unfit.extend(bad.into_iter().map(|bad| BadRow {
+    let most = tolerance.most_bytes.saturating_mul(MOST_TIMES);
+    for bytes in &fetched.spans {
+        let rows = bytes.span.rows.len();
+        let budget = Budget {
+            limit: tolerance.most_bytes,
+            kept: kept.as_ref().map(|_| limit.saturating_sub(taken)),
+            passing: most.saturating_sub(taken),
+        };
+        match span::decode(plan, bytes, budget) {
+            Ok(span) => {
+                unfit.extend(span.unfit.into_iter().map(|bad| BadRow {
                     row: first + bad.row,
                     ..bad
                 }));
-                taken += spanned
-                    .iter()
-                    .map(|batch| batch.get_array_memory_size() as u64)
-                    .sum::<u64>();
-                batches.extend(spanned);
+                taken += span.bytes;
+                steps.push(Some(span.step));
+                kept = kept.zip(span.batches).map(|(mut kept, batches)| {
+                    kept.extend(batches);
+                    kept
+                });
             }
             Err(error) => {
-                let (all, most) = (
-                    lost.iter().map(|lost| lost.rows.len()).sum::<usize>() + rows,
-                    tolerance.lost_rows,
-                );
+                let all = lost.iter().map(|lost| lost.rows.len()).sum::<usize>() + rows;
                 let nulls = all as u64 * LOST_ROW_BYTES;
-                if !error.is_damage() || all as u64 > most || nulls > limit {
+                if !error.is_damage() || all as u64 > tolerance.lost_rows || nulls > limit {
                     return Err(error);
                 }
-                batches.push(nulls_of(plan, rows).map_err(ReadError::Join)?);
+                if let Some(kept) = &mut kept {
+                    kept.push(nulls_of(plan, rows).map_err(ReadError::Join)?);
+                }
+                steps.push(None);
                 lost.push(Lost {
                     rows: first..first + rows,
                     message: error.in_full(),
@@ -173,44 +207,35 @@ pub fn decode(plan: &Plan, fetched: ChunkBytes, tolerance: Tolerance) -> Result<
             }
         }
         first += rows;
-        origins.push(Origin {
-            file: file.name.clone(),
-            first_row: span.first_row,
-            rows,
-        });
     }
-    Ok(FeatureBatch {
-        chunk: fetched.chunk,
+    let Some(batches) = kept else {
+        let pieces = Pieces::new(fetched, steps, lost, unfit, limit);
+        return Ok(Decoded::Pieces(Box::new(pieces)));
+    };
+    let encoded = match fetched.spans.as_slice() {
+        [SpanBytes { span, ranges, bytes }] => {
+            encoded::columns(plan, &plan.files[span.file], span, &Held::new(ranges, bytes))
+        }
+        _ => BTreeMap::new(),
+    };
+    let origins = fetched.spans.iter().map(|SpanBytes { span, .. }| Origin {
+        file: plan.files[span.file].name.clone(),
+        first_row: span.first_row,
+        rows: span.rows.len(),
+    });
+    let origins = origins.collect();
+    let chunk = fetched.chunk;
+    // Joined, the rows stand in memory twice; the bytes that they were decoded from need not.
+    drop(fetched.spans);
+    Ok(Decoded::Whole(FeatureBatch {
+        chunk,
+        first: 0,
         columns: joined(&batches)?,
         origins,
         lost,
         unfit,
         encoded,
-    })
-}
-
-fn decode_span(
-    plan: &Plan,
-    span: &Span,
-    ranges: &[Range<u64>],
-    bytes: &[Bytes],
-    limit: u64,
-) -> Result<(Vec<RecordBatch>, Vec<BadRow>), ReadError> {
-    let file = &plan.files[span.file];
-    // The bytes are counted, so that this copies none of them.
-    let batches = span::decode(file, span, ranges.to_vec(), bytes.to_vec(), limit)?;
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows != span.rows.len() {
-        return Err(ReadError::Rows {
-            file: file.name.clone(),
-            row_group: span.row_group,
-            expected: span.rows.len(),
-            found: rows,
-        });
-    }
-    let unfit = instants::beyond(file, span, ranges, bytes, &batches)?;
-    let batches = batches.iter().map(|batch| with_partition(plan, file, batch));
-    Ok((batches.collect::<Result<_, _>>()?, unfit))
+    }))
 }
 
 /// Rows of which nothing is known.

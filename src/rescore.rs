@@ -10,7 +10,7 @@ use arrow::compute::{cast, cast_with_options, interleave_record_batch, take_reco
 use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 
-use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, RowsByChunk, STRICT_CAST};
+use crate::batch::{BadRow, ChunkId, FeatureBatch, Lost, Origin, RowsByChunk, STRICT_CAST, Stretch};
 use crate::error::Seam;
 use crate::exit::ExitCode;
 use crate::plan::{Chunk, Plan};
@@ -76,13 +76,14 @@ impl Rescore {
         Self { published, rejected }
     }
 
-    fn rejected(&self, chunk: ChunkId) -> &[usize] {
-        self.rejected.get(&chunk).map_or(&[], Vec::as_slice)
+    /// How many of some rows are published.
+    pub fn published_among(&self, stretch: &Stretch) -> usize {
+        stretch.rows.len() - stretch.among(&self.rejected).len()
     }
 
-    /// The rejected rows of a chunk, each with its own place in its file.
+    /// The rejected rows of a batch, each with its own place in its file.
     pub fn pick(&self, batch: &FeatureBatch) -> Result<FeatureBatch, ArrowError> {
-        let rows = self.rejected(batch.chunk);
+        let rows = batch.stretch().among(&self.rejected);
         let indices = rows.iter().map(|&row| u32::try_from(row).unwrap_or(u32::MAX));
         let origins = rows.iter().map(|&row| {
             let (file, first_row) = batch.origin(row);
@@ -103,6 +104,7 @@ impl Rescore {
         });
         Ok(FeatureBatch {
             chunk: batch.chunk,
+            first: batch.first,
             columns: take_record_batch(&batch.columns, &UInt32Array::from_iter_values(indices))?,
             origins: origins.collect(),
             lost: lost.collect(),
@@ -111,15 +113,15 @@ impl Rescore {
         })
     }
 
-    /// Rows of a chunk as places among those that were picked.
-    pub fn picked(&self, chunk: ChunkId, rows: &[usize]) -> Vec<usize> {
-        let rejected = self.rejected(chunk);
+    /// Rows of a stretch as places among those that were picked of it.
+    pub fn picked(&self, stretch: &Stretch, rows: &[usize]) -> Vec<usize> {
+        let rejected = stretch.among(&self.rejected);
         rows.iter().filter_map(|row| rejected.binary_search(row).ok()).collect()
     }
 
     /// Compares the keys of the rows that are not scored again with those that are published.
     pub fn compare(&self, batch: &FeatureBatch, published: &RecordBatch, keys: &[String]) -> Result<(), RescoreError> {
-        let rejected = self.rejected(batch.chunk);
+        let rejected = batch.stretch().among(&self.rejected);
         let rows = batch.columns.num_rows();
         let kept = (0..rows).filter(|row| rejected.binary_search(row).is_err());
         let kept = UInt32Array::from_iter_values(kept.map(|row| u32::try_from(row).unwrap_or(u32::MAX)));
@@ -149,13 +151,13 @@ impl Rescore {
     /// are rejected again.
     pub fn merge(
         &self,
-        chunk: ChunkId,
+        stretch: &Stretch,
         schema: &SchemaRef,
         published: &RecordBatch,
         scored: &RecordBatch,
         bad: &[BadRow],
     ) -> Result<RecordBatch, ArrowError> {
-        let rejected = self.rejected(chunk);
+        let rejected = stretch.among(&self.rejected);
         let scored = as_schema(scored, schema)?;
         if published.num_rows() == 0 {
             return Ok(scored);

@@ -1,10 +1,12 @@
-//! Scores one chunk from its bytes to its part, on one core: decode, derive, screen, prepare, infer, encode.
+//! Scores one chunk from its bytes to its part, on one core: decode, derive, screen, prepare, infer, encode. One that takes too much memory
+//! once decoded goes through the same stages a few rows at a time.
 //!
 //! The only file that knows the stages one after the other; each of them knows none of the others. No I/O happens here.
 
 mod error;
 mod forward;
 mod isolate;
+mod pieces;
 mod tuner;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,10 @@ pub use forward::{Forwarded, Pass, forward};
 pub use isolate::Evidence;
 pub use tuner::{Measure, Measured, Tuner};
 
-use crate::batch::{BadRow, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes};
+use self::pieces::Published;
+use crate::batch::{
+    BadRow, EncodedColumn, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes, Stretch,
+};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
 use crate::error::Error;
@@ -27,7 +32,7 @@ use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
 use crate::preprocess::{Prepared, Preprocessor, Screened, screen};
-use crate::read::{self, ChunkBytes, ReadError, Tolerance};
+use crate::read::{self, ChunkBytes, Pieces, ReadError, Tolerance};
 use crate::rejects;
 use crate::rescore::{Rescore, RescoreError};
 use crate::spec::{Action, OnCorruptFile, Reason};
@@ -74,15 +79,36 @@ pub struct Fetched {
     pub published: Option<ChunkBytes>,
 }
 
-/// What was decoded of a chunk.
+/// What was decoded of a chunk, and what that took.
 #[derive(Debug)]
 pub struct Decoded {
-    /// Its input.
-    input: FeatureBatch,
-    /// Its rows that are published already, where only rejected rows are scored.
-    published: Option<RecordBatch>,
-    /// What it took.
+    rows: Rows,
     took: Elapsed,
+}
+
+/// The input of a chunk, and its rows that are published already where only rejected rows are scored.
+#[derive(Debug)]
+enum Rows {
+    /// They are all here.
+    Whole {
+        input: Box<FeatureBatch>,
+        published: Option<RecordBatch>,
+    },
+    /// They come a few at a time.
+    Pieces {
+        input: Box<Pieces>,
+        published: Option<Published>,
+    },
+}
+
+/// What came of some rows.
+struct Scored {
+    /// What is written: all columns where the rows are those of an earlier publication and new ones, else all but lineage.
+    rows: RecordBatch,
+    rejects: Option<RecordBatch>,
+    bad: Vec<BadRow>,
+    /// Columns that can be copied where all rows are written.
+    encoded: BTreeMap<String, EncodedColumn>,
 }
 
 /// Whether a chunk's bytes will be fetched again when they cannot be decoded.
@@ -104,32 +130,84 @@ impl Scorer {
             ..strict
         };
         let decoding = Stopwatch::start(self.clock.as_ref());
-        let input = read::decode(&self.plan, fetched.input, tolerance)?;
         let published = match self.rescore.as_ref().zip(fetched.published) {
-            Some((rescore, bytes)) => Some(read::decode(&rescore.published, bytes, strict)?.columns),
+            Some((rescore, bytes)) => Some(read::decode(&rescore.published, bytes, strict)?),
             None => None,
         };
+        let tolerance = Tolerance {
+            in_pieces: matches!(published, Some(read::Decoded::Pieces(_))),
+            ..tolerance
+        };
+        let input = read::decode(&self.plan, fetched.input, tolerance)?;
+        let rows = match (input, published) {
+            (read::Decoded::Whole(input), None) => Rows::Whole {
+                input: Box::new(input),
+                published: None,
+            },
+            (read::Decoded::Whole(input), Some(read::Decoded::Whole(published))) => Rows::Whole {
+                input: Box::new(input),
+                published: Some(published.columns),
+            },
+            (input, published) => Rows::Pieces {
+                input: input.into_pieces(),
+                published: published.map(|published| Published::of(published.into_pieces())),
+            },
+        };
         Ok(Decoded {
-            input,
-            published,
+            rows,
             took: decoding.stop(),
         })
     }
 
     /// Scores a chunk that has been decoded.
     pub fn score(&self, decoded: Decoded) -> Result<Part, Error> {
+        let Decoded { rows, took } = decoded;
         let mut stages = StageTimes::default();
+        stages.add(Stage::Decode, took);
+        let (input, published) = match rows {
+            Rows::Whole { input, published } => (*input, published),
+            Rows::Pieces { input, published } => return self.in_pieces(*input, published, stages),
+        };
+        let (chunk, rows_in) = (input.chunk, input.columns.num_rows());
+        let Scored {
+            rows,
+            rejects,
+            bad,
+            encoded,
+        } = self.rows(input, published.as_ref(), &mut stages)?;
+        let encoding = Stopwatch::start(self.clock.as_ref());
+        let bytes = match published {
+            Some(_) => write::encode(&rows)?,
+            None => self.encoder.encode(&rows, &encoded)?,
+        };
+        let sha256 = sha256(&bytes);
+        stages.add(Stage::Encode, encoding.stop());
+        Ok(Part {
+            chunk,
+            sha256,
+            bytes: bytes.into(),
+            rejects,
+            rows_in,
+            rows_out: rows.num_rows(),
+            rejected: counted(&bad),
+            stages,
+        })
+    }
+
+    /// Scores some rows of a chunk.
+    fn rows(
+        &self,
+        input: FeatureBatch,
+        published: Option<&RecordBatch>,
+        stages: &mut StageTimes,
+    ) -> Result<Scored, Error> {
         let clock = self.clock.as_ref();
         let contract = self.preprocessor.contract();
-        let Decoded { input, published, took } = decoded;
-        stages.add(Stage::Decode, took);
-        let rows_in = input.columns.num_rows();
-
+        let stretch = input.stretch();
         let preparing = Stopwatch::start(clock);
-        let batch = self.only_rejected(input, published.as_ref())?;
-        let chunk = batch.chunk;
+        let batch = self.only_rejected(input, published)?;
         let whole = self.preprocessor.derive(batch)?;
-        let known = self.known(&whole)?;
+        let known = self.known(&whole, &stretch)?;
         let screened = screen::features(
             whole.clone(),
             &self.job.keys,
@@ -151,42 +229,42 @@ impl Scorer {
         let Screened { batch, bad } = screened;
         let carried = self.carried(&whole, &bad)?;
         let mut rows = write::batch(&self.schema, contract, &carried, &predictions)?;
-        let bytes = match self.rescore.as_ref().zip(published) {
-            Some((rescore, published)) => {
-                let scored = write::whole(&self.schema, &rows)?;
-                rows = rescore
-                    .merge(chunk, self.schema.logical(), &published, &scored, &bad)
-                    .map_err(RescoreError::Merge)?;
-                write::encode(&rows)?
-            }
-            None => self.encoder.encode(&rows, &batch.encoded)?,
-        };
+        if let Some((rescore, published)) = self.rescore.as_ref().zip(published) {
+            let scored = write::whole(&self.schema, &rows)?;
+            rows = rescore
+                .merge(&stretch, self.schema.logical(), published, &scored, &bad)
+                .map_err(RescoreError::Merge)?;
+        }
         let features = if self.job.rows.include_values {
             self.plan.columns.read.as_slice()
         } else {
             &[]
         };
         let rejects = rejects::batch(&self.job.keys, features, &whole, &bad).map_err(ScoreError::Screen)?;
-        let sha256 = sha256(&bytes);
         stages.add(Stage::Encode, encoding.stop());
-
-        Ok(Part {
-            chunk,
-            sha256,
-            bytes: bytes.into(),
+        Ok(Scored {
+            rows,
             rejects,
-            rows_in,
-            rows_out: rows.num_rows(),
-            rejected: counted(&bad),
-            stages,
+            bad,
+            encoded: batch.encoded,
         })
     }
 
     /// Whether the model takes any of some rows of a chunk; of one that cannot be made ready for it, none.
     pub fn takes_any(&self, input: ChunkBytes) -> Result<bool, Error> {
-        let Ok(batch) = read::decode(&self.plan, input, Tolerance::strict(self.max_decoded)) else {
+        let Ok(decoded) = read::decode(&self.plan, input, Tolerance::strict(self.max_decoded)) else {
             return Ok(false);
         };
+        let mut pieces = decoded.into_pieces();
+        while let Ok(Some(piece)) = pieces.next(&self.plan) {
+            if self.takes_any_of(piece)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn takes_any_of(&self, batch: FeatureBatch) -> Result<bool, Error> {
         let whole = self.preprocessor.derive(batch)?;
         let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
         let screened = screened.map_err(ScoreError::Screen)?;
@@ -234,16 +312,17 @@ impl Scorer {
     }
 
     /// Rows that are bad for a reason which their own values do not show.
-    fn known(&self, whole: &FeatureBatch) -> Result<Vec<BadRow>, Error> {
+    fn known(&self, whole: &FeatureBatch, stretch: &Stretch) -> Result<Vec<BadRow>, Error> {
         let mut known = Vec::new();
         if self.job.rows.on.unknown_category != Action::Impute {
             known.extend(self.preprocessor.unknown_categories(&whole.columns)?);
         }
-        if let Some(rows) = self.duplicates.get(&whole.chunk) {
+        let rows = stretch.among(&self.duplicates);
+        if !rows.is_empty() {
             let key = self.job.keys.first().map_or("", String::as_str);
             let rows = match &self.rescore {
                 Some(rescore) => {
-                    let picked = rescore.picked(whole.chunk, rows);
+                    let picked = rescore.picked(stretch, &rows);
                     // A row that is published stays, so that it cannot be the one that gives way.
                     if picked.len() < rows.len() {
                         return Err(RescoreError::Duplicates {
@@ -254,7 +333,7 @@ impl Scorer {
                     }
                     picked
                 }
-                None => rows.clone(),
+                None => rows,
             };
             known.extend(rows.into_iter().map(|row| BadRow::new(row, Reason::DuplicateKey, key)));
         }

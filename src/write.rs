@@ -3,6 +3,7 @@
 //! Takes the carried columns and the predictions, gives bytes. Where they go is not its concern: parts become one file in `publish`.
 
 mod decision;
+mod growing;
 mod part;
 mod statistics;
 
@@ -18,6 +19,7 @@ use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
+pub use growing::Growing;
 pub use part::PartEncoder;
 
 use crate::batch::Predictions;

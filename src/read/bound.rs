@@ -7,10 +7,11 @@ use arrow::datatypes::DataType;
 use parquet::basic::Type;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::error::Fault;
-use super::inside;
+use super::SpanBytes;
+use super::error::{Fault, TooLarge};
+use super::inside::{self, LongestRow};
 use super::page::{Content, Encoded, Held, Page, pages};
-use crate::plan::{InputFile, Span};
+use crate::plan::{InputFile, Plan};
 
 /// Bytes of the offset of a text, or of a null beside a value.
 const OFFSET_BYTES: u64 = 8;
@@ -32,7 +33,9 @@ const USUAL_RATIO: u64 = 4;
 pub(super) struct Bound {
     /// Bytes of all its columns.
     pub(super) decoded: u64,
-    /// Bytes of a row of the columns that can be decoded a few rows at a time.
+    /// The same by what the footer states of texts, where it states that of all of them. It may be wrong.
+    pub(super) stated: Option<u64>,
+    /// Bytes of a row, about; of its texts where they are long.
     pub(super) row: u64,
     /// The column that takes most.
     pub(super) largest: String,
@@ -43,8 +46,8 @@ pub(super) struct Bound {
 pub(super) enum Excess {
     /// A page cannot be.
     Fault(Fault),
-    /// More than the limit, whatever is done.
-    Column(String),
+    /// A column takes more than the limit, whatever is done.
+    Column(String, TooLarge),
 }
 
 impl From<Fault> for Excess {
@@ -53,11 +56,17 @@ impl From<Fault> for Excess {
     }
 }
 
-/// Finds the bound of a span. `limit` is what it may take.
-pub(super) fn of(file: &InputFile, span: &Span, held: &Held, limit: u64) -> Result<Bound, Excess> {
+/// Finds the bound of a span. `limit` is what anything of it may take at a time.
+pub(super) fn of(plan: &Plan, bytes: &SpanBytes, limit: u64) -> Result<Bound, Excess> {
+    let (file, span) = (&plan.files[bytes.span.file], &bytes.span);
+    let held = &Held::new(&bytes.ranges, &bytes.bytes);
     let group = file.metadata.metadata().row_group(span.row_group);
+    let is_whole = file.row_group_rows(span.row_group) == span.rows.len();
     let room = limit / SHARE_OF_PAGES + held.size().saturating_mul(USUAL_RATIO);
-    let mut bound = Bound::default();
+    let mut bound = Bound {
+        stated: is_whole.then_some(0),
+        ..Bound::default()
+    };
     let mut in_pages: u64 = 0;
     for leaf in file.leaves() {
         let column = group.column(leaf);
@@ -67,16 +76,14 @@ pub(super) fn of(file: &InputFile, span: &Span, held: &Held, limit: u64) -> Resu
         let dictionary = dictionary.map(|page| page.uncompressed).max().unwrap_or(0);
         in_pages = in_pages.saturating_add(dictionary).saturating_add(largest(&pages));
         if in_pages > room {
-            return Err(Excess::Column(name()));
+            return Err(Excess::Column(name(), TooLarge::Pages(room)));
         }
-        let field = file.metadata.parquet_schema().get_column_root_idx(leaf);
-        let arrow = file.schema().fields().get(field).map(|field| field.data_type());
         let look = Look {
             held,
             column,
             pages: &pages,
             rows: span.rows.len() as u64,
-            arrow: arrow.unwrap_or(&DataType::Null),
+            arrow: decoded_type(plan, file, leaf),
             room,
         };
         look.believable()?;
@@ -84,14 +91,30 @@ pub(super) fn of(file: &InputFile, span: &Span, held: &Held, limit: u64) -> Resu
         if takes.total > bound.most {
             (bound.most, bound.largest) = (takes.total, name());
         }
+        if takes.row > limit {
+            return Err(Excess::Column(name(), TooLarge::Row(limit)));
+        }
         bound.decoded = bound.decoded.saturating_add(takes.total);
         bound.row = bound.row.saturating_add(takes.row);
-        // A single row of a list may have all its values.
-        if column.column_descr().max_rep_level() > 0 && takes.total > limit {
-            return Err(Excess::Column(name()));
-        }
+        bound.stated = bound
+            .stated
+            .zip(takes.stated)
+            .map(|(all, stated)| all.saturating_add(stated));
     }
     Ok(bound)
+}
+
+/// The type that a column has once decoded: a dictionary only where no other file makes texts of it.
+fn decoded_type<'a>(plan: &'a Plan, file: &'a InputFile, leaf: usize) -> &'a DataType {
+    let root = file.metadata.parquet_schema().get_column_root_idx(leaf);
+    let Some(field) = file.schema().fields().get(root) else {
+        return &DataType::Null;
+    };
+    let planned = plan.columns.types.get(file.own_names.planned(field.name()));
+    match field.data_type() {
+        DataType::Dictionary(..) => planned.unwrap_or(field.data_type()),
+        found => found,
+    }
 }
 
 fn largest(pages: &[Page]) -> u64 {
@@ -99,10 +122,19 @@ fn largest(pages: &[Page]) -> u64 {
     data.map(|page| page.uncompressed).max().unwrap_or(0)
 }
 
-/// What a column takes: all of it, and one row where it is decoded a few rows at a time.
+/// What a column takes: all of it at most, all of it by the footer, and one row.
 struct Takes {
     total: u64,
+    stated: Option<u64>,
     row: u64,
+}
+
+impl Takes {
+    const NOTHING: Self = Self {
+        total: 0,
+        stated: Some(0),
+        row: 0,
+    };
 }
 
 /// One column of a span.
@@ -190,14 +222,33 @@ impl Look<'_> {
                 let texts = self.texts(values, limit)?;
                 (OFFSET_BYTES, texts)
             }
-            Type::FIXED_LEN_BYTE_ARRAY => (self.width().saturating_add(DECIMAL_BYTES), Takes { total: 0, row: 0 }),
-            _ => (self.width(), Takes { total: 0, row: 0 }),
+            Type::FIXED_LEN_BYTE_ARRAY => (self.width().saturating_add(DECIMAL_BYTES), Takes::NOTHING),
+            _ => (self.width(), Takes::NOTHING),
         };
-        let row = width + levels;
+        let value = width + levels;
+        let apart = values.saturating_mul(value);
+        let total = apart.saturating_add(texts.total);
+        let in_row = match (descriptor.max_rep_level(), self.arrow) {
+            (0, _) => 1,
+            (_, DataType::FixedSizeList(_, size)) => u64::try_from(*size).unwrap_or(0),
+            // What all rows may take together one of them may take, too.
+            _ if total <= limit => values.div_ceil(self.rows.max(1)),
+            _ => self.longest_row()?,
+        };
         Ok(Takes {
-            total: values.saturating_mul(row).saturating_add(texts.total),
-            row: row.saturating_add(texts.row),
+            total,
+            stated: texts.stated.map(|stated| apart.saturating_add(stated)),
+            row: value.saturating_add(texts.row).saturating_mul(in_row),
         })
+    }
+
+    /// The most values that a row of a list has.
+    fn longest_row(&self) -> Result<u64, Fault> {
+        let mut longest = LongestRow::default();
+        for page in self.data() {
+            longest.add(self.held, self.column, page)?;
+        }
+        Ok(longest.most().max(1))
     }
 
     fn data(&self) -> impl Iterator<Item = &Page> {
@@ -221,7 +272,10 @@ impl Look<'_> {
                     total = total.saturating_add(page.values.saturating_mul(page.uncompressed));
                     row = page.uncompressed.max(row);
                 }
-                Encoded::DeltaLength | Encoded::Plainly => total = total.saturating_add(page.uncompressed),
+                Encoded::DeltaLength | Encoded::Plainly => {
+                    total = total.saturating_add(page.uncompressed);
+                    row = page.uncompressed.div_ceil(page.values.max(1)).max(row);
+                }
             }
         }
         if let Some(page) = dictionary {
@@ -236,6 +290,12 @@ impl Look<'_> {
                 .saturating_add(page.uncompressed);
             row = longest.max(row);
         }
-        Ok(Takes { total, row })
+        let stated = self.column.unencoded_byte_array_data_bytes();
+        let stated = stated.and_then(|stated| u64::try_from(stated).ok());
+        Ok(Takes {
+            total,
+            stated: if stays { Some(total) } else { stated },
+            row,
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! Why a chunk cannot be read.
 
+use std::fmt;
+
 use arrow::error::ArrowError;
 use bytesize::ByteSize;
 use parquet::errors::ParquetError;
@@ -44,10 +46,7 @@ pub enum ReadError {
         column: String,
     },
     /// It would fill the memory.
-    #[error(
-        "row group {row_group} of `{file}` takes more than {} once decoded, most of it column `{column}`",
-        ByteSize(*.limit)
-    )]
+    #[error("{}row group {row_group} of `{file}` {what}, most of it column `{column}`", what.part())]
     TooLarge {
         /// The file.
         file: String,
@@ -55,8 +54,8 @@ pub enum ReadError {
         row_group: usize,
         /// The column that takes most.
         column: String,
-        /// Bytes that it may take.
-        limit: u64,
+        /// What is too large.
+        what: TooLarge,
     },
     /// Columns of several row groups do not join.
     #[error("join the row groups of a chunk")]
@@ -64,6 +63,49 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+/// What would fill the memory, and the bytes that it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLarge {
+    /// One row: rows are decoded a few at a time, but none in parts.
+    Row(u64),
+    /// Pages, which are decompressed as a whole.
+    Pages(u64),
+    /// All rows of a chunk, one after the other.
+    Chunk(u64),
+}
+
+impl TooLarge {
+    fn part(self) -> &'static str {
+        match self {
+            Self::Row(_) => "one row of ",
+            Self::Pages(_) => "a page of each column of ",
+            Self::Chunk(_) => "",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Row(_) => "if the file is as it should be, raise `[line] max_decoded`; if not, have it written again",
+            Self::Pages(_) => {
+                "if the file is as it should be, raise `[line] max_decoded`, or have it written with smaller pages; if not, have it written again"
+            }
+            Self::Chunk(_) => {
+                "if the file is as it should be, raise `[line] max_decoded`, lower `[line] chunk_rows`, or have it written with smaller row groups; if not, have it written again"
+            }
+        }
+    }
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (done, bytes) = match self {
+            Self::Row(bytes) | Self::Chunk(bytes) => ("decoded", bytes),
+            Self::Pages(bytes) => ("decompressed", bytes),
+        };
+        write!(f, "takes more than {} once {done}", ByteSize(*bytes))
+    }
 }
 
 /// What is wrong with bytes that cannot be decoded.
@@ -136,10 +178,7 @@ impl Seam for ReadError {
                 "the file is damaged: have it written again; with `on_corrupt_file = \"reject\"` below [input] its rows are rejected and the rest is scored"
                     .to_owned(),
             ),
-            Self::TooLarge { .. } => Some(
-                "if the file is as it should be, raise `[line] max_decoded`, lower `[line] chunk_rows`, or have it written with smaller row groups; if not, have it written again"
-                    .to_owned(),
-            ),
+            Self::TooLarge { what, .. } => Some(what.hint().to_owned()),
             Self::Join(_) => None,
         }
     }

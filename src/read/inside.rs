@@ -139,8 +139,92 @@ fn lengths(bytes: &[u8], most: u64) -> Option<&[u8]> {
     Some(bytes.get(at..).unwrap_or(&[]))
 }
 
+/// Counts the values of the longest row of a list, page by page.
+#[derive(Debug, Default)]
+pub(super) struct LongestRow {
+    current: u64,
+    most: u64,
+}
+
+impl LongestRow {
+    /// The most values that a row has so far.
+    pub(super) fn most(&self) -> u64 {
+        self.most.max(self.current)
+    }
+
+    /// Goes over the next page.
+    pub(super) fn add(&mut self, held: &Held, column: &ColumnChunkMetaData, page: &Page) -> Result<(), ParquetError> {
+        let depth = column.column_descr().max_rep_level();
+        let width = u64::from(i16::BITS - depth.leading_zeros());
+        let levels = opened(held, column, page)?.repetition;
+        self.levels(&levels, width, page.values);
+        Ok(())
+    }
+
+    /// Goes over repetition levels of so many bits each, in runs and in groups of eight (parquet-format, `Encodings.md`, RLE). Where they
+    /// end too early, the values that are left may all be of one row.
+    fn levels(&mut self, mut bytes: &[u8], width: u64, values: u64) {
+        let mut left = values;
+        while left > 0 {
+            let mut walk = Walk::new(bytes);
+            let Ok(header) = walk.number() else { break };
+            let Some(rest) = bytes.get(walk.position()..) else {
+                break;
+            };
+            let (count, size) = match header & 1 {
+                0 => (header >> 1, width.div_ceil(8)),
+                _ => ((header >> 1).saturating_mul(8), (header >> 1).saturating_mul(width)),
+            };
+            let Some(packed) = usize::try_from(size).ok().and_then(|size| rest.get(..size)) else {
+                break;
+            };
+            bytes = &rest[packed.len()..];
+            let count = count.min(left);
+            if count == 0 {
+                break;
+            }
+            left -= count;
+            if header & 1 == 0 {
+                let is_first = packed.iter().all(|&byte| byte == 0);
+                self.run(is_first, count);
+            } else {
+                for value in 0..count {
+                    let bits = value * width..(value + 1) * width;
+                    let is_set = |bit: u64| {
+                        let byte = usize::try_from(bit / 8).ok().and_then(|byte| packed.get(byte));
+                        byte.is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
+                    };
+                    self.run(!bits.into_iter().any(is_set), 1);
+                }
+            }
+        }
+        self.run(false, left);
+    }
+
+    /// So many values, each the first of its row or none of them.
+    fn run(&mut self, is_first: bool, values: u64) {
+        if is_first {
+            self.most = self.most();
+            self.current = values.min(1);
+        } else {
+            self.current = self.current.saturating_add(values);
+        }
+    }
+}
+
 /// The values of a page, decompressed, without the levels before them.
 fn content(held: &Held, column: &ColumnChunkMetaData, page: &Page) -> Result<Bytes, ParquetError> {
+    Ok(opened(held, column, page)?.values)
+}
+
+/// A page, decompressed.
+#[derive(Default)]
+struct Opened {
+    repetition: Bytes,
+    values: Bytes,
+}
+
+fn opened(held: &Held, column: &ColumnChunkMetaData, page: &Page) -> Result<Opened, ParquetError> {
     let wide = |number: u64| i64::try_from(number).map_err(|error| ParquetError::External(Box::new(error)));
     // To the reader it is a column of this page alone.
     let alone = column.clone().into_builder();
@@ -152,27 +236,42 @@ fn content(held: &Held, column: &ColumnChunkMetaData, page: &Page) -> Result<Byt
     let mut reader = SerializedPageReader::new(Arc::new(held.clone()), &alone, 0, None)?;
     let descriptor = column.column_descr();
     match reader.get_next_page()? {
-        None => Ok(Bytes::new()),
-        Some(Decompressed::DictionaryPage { buf, .. }) => Ok(buf),
+        None => Ok(Opened::default()),
+        Some(Decompressed::DictionaryPage { buf, .. }) => Ok(Opened {
+            values: buf,
+            ..Opened::default()
+        }),
         Some(Decompressed::DataPageV2 {
             buf,
             def_levels_byte_len,
             rep_levels_byte_len,
             ..
         }) => {
+            let repetition = usize::try_from(rep_levels_byte_len)?.min(buf.len());
             let levels = u64::from(def_levels_byte_len) + u64::from(rep_levels_byte_len);
-            Ok(buf.slice(usize::try_from(levels)?.min(buf.len())..))
+            Ok(Opened {
+                repetition: buf.slice(..repetition),
+                values: buf.slice(usize::try_from(levels)?.min(buf.len())..),
+            })
         }
         Some(Decompressed::DataPage { buf, .. }) => {
             let mut at = 0;
-            for depth in [descriptor.max_rep_level(), descriptor.max_def_level()] {
-                if depth > 0 {
-                    let length = buf.get(at..).and_then(|rest| rest.first_chunk::<4>());
-                    let length = length.map_or(0, |length| u32::from_le_bytes(*length) as usize);
-                    at = at.saturating_add(4).saturating_add(length);
+            let mut levels = |depth: i16| {
+                if depth == 0 {
+                    return Bytes::new();
                 }
-            }
-            Ok(buf.slice(at.min(buf.len())..))
+                let length = buf.get(at..).and_then(|rest| rest.first_chunk::<4>());
+                let length = length.map_or(0, |length| u32::from_le_bytes(*length) as usize);
+                let start = at.saturating_add(4).min(buf.len());
+                at = start.saturating_add(length).min(buf.len());
+                buf.slice(start..at)
+            };
+            let repetition = levels(descriptor.max_rep_level());
+            levels(descriptor.max_def_level());
+            Ok(Opened {
+                repetition,
+                values: buf.slice(at..),
+            })
         }
     }
 }
@@ -184,7 +283,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::{exceeds, lengths};
+    use super::{LongestRow, exceeds, lengths};
 
     #[test]
     fn content_that_goes_on_behind_its_claim_is_found() {
@@ -215,5 +314,29 @@ mod tests {
         let many = [0x80, 0x01, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 10];
         assert_eq!(lengths(&many, 1_000), None);
         assert_eq!(lengths(&list[..7], 3), Some(&[][..]));
+    }
+
+    #[test]
+    fn longest_row_is_counted_in_runs_in_groups_and_across_pages() {
+        let longest = |pages: &[(&[u8], u64, u64)]| {
+            let mut longest = LongestRow::default();
+            for (bytes, width, values) in pages {
+                longest.levels(bytes, *width, *values);
+            }
+            longest.most()
+        };
+        // Rows of one value each.
+        assert_eq!(longest(&[(&[20, 0], 1, 10)]), 1);
+        // One value that begins a row and nine that do not, and the next page goes on with it.
+        assert_eq!(longest(&[(&[2, 0, 18, 1], 1, 10)]), 10);
+        assert_eq!(longest(&[(&[2, 0, 18, 1], 1, 10), (&[8, 1, 2, 0], 1, 5)]), 14);
+        // 0 1 1 0 1 1 1 0 in one group, and the same with two bits each.
+        assert_eq!(longest(&[(&[3, 0b0111_0110], 1, 8)]), 4);
+        assert_eq!(longest(&[(&[3, 0b0001_0100, 0b0010_0101], 2, 8)]), 4);
+        // What is not there counts as one row.
+        assert_eq!(longest(&[(&[2, 0], 1, 1_000_000)]), 1_000_000);
+        assert_eq!(longest(&[(&[], 1, 7)]), 7);
+        // A run that claims more than the page has.
+        assert_eq!(longest(&[(&[2, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f, 1], 1, 10)]), 10);
     }
 }

@@ -3,66 +3,31 @@
 //! The decoder wraps such a value round to another instant and says nothing. Whole seconds hold each value that `INT96` can name, so the
 //! same columns are decoded once more as seconds, and both must agree. Only files with such columns pay for it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, RecordBatch};
 use arrow::datatypes::{ArrowNativeType, DataType, TimestampMicrosecondType, TimestampSecondType};
-use bytes::Bytes;
 
-use super::ReadError;
-use super::span;
 use crate::batch::BadRow;
-use crate::plan::{InputFile, Span};
+use crate::plan::InputFile;
 use crate::spec::Reason;
 
 const MICROS: i64 = 1_000_000;
 
-/// The rows of a span with such a value, by column. `decoded` are its batches, and `ranges` and `bytes` what they were decoded from.
-pub(super) fn beyond(
-    file: &InputFile,
-    span: &Span,
-    ranges: &[Range<u64>],
-    bytes: &[Bytes],
-    decoded: &[RecordBatch],
-) -> Result<Vec<BadRow>, ReadError> {
-    let Some(seconds) = &file.in_seconds else {
-        return Ok(Vec::new());
-    };
-    let seconds = span::decode_as(file, seconds, span, ranges.to_vec(), bytes.to_vec())?;
+/// The rows of a batch with such a value, by column. `seconds` are the same rows as seconds.
+pub(super) fn beyond(file: &InputFile, micros: &RecordBatch, seconds: &RecordBatch) -> Vec<BadRow> {
     let mut bad = Vec::new();
-    for index in 0..seconds.first().map_or(0, RecordBatch::num_columns) {
-        let name = seconds[0].schema_ref().field(index).name();
-        let planned = file.own_names.planned(name);
-        let micros: Vec<_> = decoded.iter().filter_map(|batch| batch.column_by_name(name)).collect();
-        let seconds = seconds.iter().map(|batch| batch.column(index));
-        let mut first = 0;
-        for (micros, seconds) in paired(&micros, &seconds.collect::<Vec<_>>()) {
-            let rows = differing(&micros, &seconds).into_iter().map(|row| first + row);
-            bad.extend(rows.map(|row| BadRow::new(row, Reason::CastOverflow, planned)));
-            first += micros.len();
-        }
+    for (field, seconds) in seconds.schema_ref().fields().iter().zip(seconds.columns()) {
+        let Some(micros) = micros.column_by_name(field.name()) else {
+            continue;
+        };
+        let planned = file.own_names.planned(field.name());
+        let rows = differing(micros, seconds).into_iter();
+        bad.extend(rows.map(|row| BadRow::new(row, Reason::CastOverflow, planned)));
     }
     bad.sort_by_key(|bad| bad.row);
     bad.dedup_by_key(|bad| bad.row);
-    Ok(bad)
-}
-
-/// Both columns cut at the same rows, since each may have been decoded in batches of its own size.
-fn paired(one: &[&ArrayRef], other: &[&ArrayRef]) -> Vec<(ArrayRef, ArrayRef)> {
-    let mut pairs = Vec::new();
-    let (mut a, mut b) = ((0, 0), (0, 0));
-    while let (Some(left), Some(right)) = (one.get(a.0), other.get(b.0)) {
-        let rows = (left.len() - a.1).min(right.len() - b.1);
-        pairs.push((left.slice(a.1, rows), right.slice(b.1, rows)));
-        for (at, column) in [(&mut a, left), (&mut b, right)] {
-            at.1 += rows;
-            if at.1 == column.len() {
-                *at = (at.0 + 1, 0);
-            }
-        }
-    }
-    pairs
+    bad
 }
 
 /// Rows in which the instants of two columns, which may be nested, are not the same.
@@ -197,22 +162,5 @@ mod tests {
         assert_eq!(differing(&micros, &seconds), [2, 3]);
         // Cut in the middle, the rows count from there.
         assert_eq!(differing(&micros.slice(1, 3), &seconds.slice(1, 3)), [1, 2]);
-    }
-
-    #[test]
-    fn batches_of_other_sizes_are_compared_row_by_row() {
-        let (micros, seconds) = instants(7, &[6]);
-        let (one, other) = (
-            [micros.slice(0, 3), micros.slice(3, 4)],
-            [seconds.slice(0, 5), seconds.slice(5, 2)],
-        );
-        let pairs = paired(&one.iter().collect::<Vec<_>>(), &other.iter().collect::<Vec<_>>());
-        let sizes: Vec<_> = pairs.iter().map(|(micros, _)| micros.len()).collect();
-        assert_eq!(sizes, [3, 2, 2]);
-        let found: Vec<_> = pairs
-            .iter()
-            .map(|(micros, seconds)| differing(micros, seconds))
-            .collect();
-        assert_eq!(found, [vec![], vec![], vec![1]]);
     }
 }

@@ -352,11 +352,11 @@ fn duplicates(job: &Job, plan: &Plan, max_decoded: u64, around: &Surroundings<'_
         return Ok(RowsByChunk::new());
     };
     let tolerance = Tolerance {
-        most_bytes: max_decoded,
         lost_rows: match job.on_corrupt_file {
             OnCorruptFile::Fail => 0,
             OnCorruptFile::Reject => job.rows.max_bad_rows,
         },
+        ..Tolerance::strict(max_decoded)
     };
     let found = around.wait(duplicates::find(plan, &job.keys, tolerance))?;
     match duplicates::first(plan, &found, &job.keys) {

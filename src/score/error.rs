@@ -1,6 +1,7 @@
 //! Why a chunk is not scored, apart from what its stages say.
 
 use arrow::error::ArrowError;
+use bytesize::ByteSize;
 
 use crate::batch::{BadRow, ChunkId, FeatureBatch};
 use crate::error::Seam;
@@ -38,6 +39,14 @@ pub enum ScoreError {
         /// The first of them.
         first: Box<ScoreError>,
     },
+    /// The output of a chunk would fill the memory.
+    #[error("the output of chunk {chunk} takes more than {} of memory", ByteSize(*.limit))]
+    LargePart {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Bytes that it may take.
+        limit: u64,
+    },
     /// Rows could not be taken out.
     #[error("take bad rows out of a chunk")]
     Screen(#[from] ArrowError),
@@ -67,7 +76,7 @@ fn in_column(column: &str) -> String {
 impl Seam for ScoreError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::BadRow { .. } | Self::Thrown { .. } => ExitCode::BadRows,
+            Self::BadRow { .. } | Self::Thrown { .. } | Self::LargePart { .. } => ExitCode::BadRows,
             Self::Screen(_) => ExitCode::Internal,
         }
     }
@@ -83,6 +92,9 @@ impl Seam for ScoreError {
             )),
             Self::Thrown { .. } => Some(
                 "correct the rows or the model, or raise both [rows] max_bad_rows and max_bad_fraction; nothing was published".to_owned(),
+            ),
+            Self::LargePart { .. } => Some(
+                "raise `[line] max_decoded`, lower `[line] chunk_rows`, or carry fewer columns to the output: `passthrough` below [input]".to_owned(),
             ),
             Self::Screen(_) => None,
         }

@@ -160,8 +160,8 @@ pub struct LineSpec {
     pub tune: Tune,
     /// Memory for data in work, such as `2GiB`; `auto`: a share of the memory limit of the container or machine.
     pub memory: String,
-    /// Memory that one chunk may take once decoded, such as `2GiB`; a file that would take more is refused. `auto`: 1 GiB, or `memory` where
-    /// that is less, but 256 MiB.
+    /// Memory that rows of one chunk may take at a time once decoded, such as `2GiB`. A chunk of more is scored a few rows at a time; a single
+    /// row or page of more, and a chunk of 32 times as much, are refused. `auto`: 1 GiB, or `memory` where that is less, but 256 MiB.
     pub max_decoded: String,
 }
 

@@ -6,6 +6,7 @@ mod column_types;
 mod corrupt;
 mod layout;
 mod line;
+mod pieces;
 mod publication;
 mod report;
 

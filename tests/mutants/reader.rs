@@ -93,7 +93,7 @@ impl Reader {
         let mut batches = Vec::new();
         for chunk in plan.chunks.iter().take(100) {
             match self.chunk(&plan, chunk) {
-                Ok(batch) => batches.push(batch),
+                Ok(pieces) => batches.extend(pieces),
                 Err(error) => return Outcome::Decoded(error.exit(), error.in_full()),
             }
         }
@@ -103,9 +103,13 @@ impl Reader {
         }
     }
 
-    fn chunk(&self, plan: &Plan, chunk: &batch_infer::plan::Chunk) -> Result<RecordBatch, ReadError> {
+    /// The rows of a chunk; of one that takes too much memory, which no file of the corpus does, all pieces are read and the first is kept.
+    fn chunk(&self, plan: &Plan, chunk: &batch_infer::plan::Chunk) -> Result<Option<RecordBatch>, ReadError> {
         let bytes = self.runtime.block_on(read::fetch(plan, chunk))?;
-        Ok(read::decode(plan, bytes, Tolerance::strict(MOST_BYTES))?.columns)
+        let mut pieces = read::decode(plan, bytes, Tolerance::strict(MOST_BYTES))?.into_pieces();
+        let first = pieces.next(plan)?;
+        while pieces.next(plan)?.is_some() {}
+        Ok(first.map(|batch| batch.columns))
     }
 }
 

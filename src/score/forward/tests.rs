@@ -59,6 +59,7 @@ fn chunk(rows: u16) -> FeatureBatch {
     let values = Float32Array::from_iter_values((0..rows).map(f32::from));
     FeatureBatch {
         chunk: ChunkId(0),
+        first: 0,
         columns: RecordBatch::try_new(Arc::new(schema), vec![Arc::new(values)]).unwrap(),
         origins: Vec::new(),
         lost: Vec::new(),

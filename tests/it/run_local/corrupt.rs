@@ -34,7 +34,7 @@ fn footer_length(bytes: &[u8]) -> usize {
 }
 
 /// Overwrites the beginning of a column of one row group.
-fn wreck(file: &Path, row_group: usize) {
+pub(super) fn wreck(file: &Path, row_group: usize) {
     change(file, |bytes| {
         let end = bytes.len() - 8;
         let metadata = ParquetMetaDataReader::decode_metadata(&bytes[end - footer_length(bytes)..end]).unwrap();
@@ -369,7 +369,7 @@ fn long_text_repeated_for_every_row_ends_at_the_cap() {
     let run = fixture.limited(LITTLE).published_before().run();
     run.expect_refusal(ExitCode::BadRows);
     insta::assert_snapshot!(run.message(), @r#"
-    error: row group 0 of `part-00000.parquet` takes more than 1.0 GiB once decoded, most of it column `note`
+    error: row group 0 of `part-00000.parquet` takes more than 32.0 GiB once decoded, most of it column `note`
       hint: if the file is as it should be, raise `[line] max_decoded`, lower `[line] chunk_rows`, or have it written with smaller row groups; if not, have it written again
       exit code: 13 (more bad rows or damaged files than allowed)
     "#);
@@ -400,16 +400,18 @@ fn list_of_many_million_elements_ends_at_the_cap() {
     assert!(size < 1 << 20, "{size}");
     let run = fixture.limited(LITTLE).published_before().run();
     run.expect_refusal(ExitCode::BadRows);
-    run.expect_said(&["takes more than 100.0 MiB once decoded, most of it column `note.list.item`"]);
+    run.expect_said(&[
+        "one row of row group 0 of `part-00000.parquet` takes more than 100.0 MiB once decoded, most of it column `note.list.item`",
+    ]);
 }
 
 #[test]
 fn rows_of_a_bomb_can_be_rejected_like_any_others() {
-    let rows = 10_000;
+    let rows = 50_000;
     let bomb = notes(rows, &"x".repeat(820_000), 1);
     let run = with_note(JobFixture::new().rows(rows), &bomb)
         .job("input.on_corrupt_file", "'reject'")
-        .job("rows.max_bad_rows", "10000")
+        .job("rows.max_bad_rows", "50000")
         .job("rows.max_bad_fraction", "1.0")
         .limited(LITTLE)
         .run();
