@@ -205,7 +205,7 @@ impl Scorer {
         let contract = self.preprocessor.contract();
         let stretch = input.stretch();
         let preparing = Stopwatch::start(clock);
-        let batch = self.only_rejected(input, published)?;
+        let batch = self.imputed(self.only_rejected(input, published)?)?;
         let whole = self.preprocessor.derive(batch)?;
         let known = self.known(&whole, &stretch)?;
         let screened = screen::features(
@@ -265,7 +265,7 @@ impl Scorer {
     }
 
     fn takes_any_of(&self, batch: FeatureBatch) -> Result<bool, Error> {
-        let whole = self.preprocessor.derive(batch)?;
+        let whole = self.preprocessor.derive(self.imputed(batch)?)?;
         let screened = screen::features(whole, &self.job.keys, &self.preprocessor, self.job.rows.on, Vec::new());
         let screened = screened.map_err(ScoreError::Screen)?;
         // This thread is none of the line's, whose pool the documents of a chunk would be cut in.
@@ -309,6 +309,21 @@ impl Scorer {
         };
         rescore.compare(&batch, published, &self.job.keys)?;
         Ok(rescore.pick(&batch).map_err(RescoreError::Merge)?)
+    }
+
+    /// The rows with nulls in the place of values that their own type cannot hold, where the job imputes those. A key or a carried column is
+    /// published as it was read, so that a row with such a value in it stays bad.
+    fn imputed(&self, batch: FeatureBatch) -> Result<FeatureBatch, ScoreError> {
+        if batch.unfit.is_empty() || self.job.rows.on.cast_overflow != Action::Impute {
+            return Ok(batch);
+        }
+        let is_carried = |bad: &BadRow| self.schema.carried().iter().any(|field| *field.name() == bad.column);
+        let (unfit, imputed): (Vec<_>, Vec<_>) = batch.unfit.into_iter().partition(is_carried);
+        Ok(FeatureBatch {
+            columns: screen::nulled(&batch.columns, &imputed)?,
+            unfit,
+            ..batch
+        })
     }
 
     /// Rows that are bad for a reason which their own values do not show.

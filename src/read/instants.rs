@@ -14,7 +14,7 @@ use crate::spec::Reason;
 
 const MICROS: i64 = 1_000_000;
 
-/// The rows of a batch with such a value, by column. `seconds` are the same rows as seconds.
+/// The rows of a batch with such a value, once for each column that has one. `seconds` are the same rows as seconds.
 pub(super) fn beyond(file: &InputFile, micros: &RecordBatch, seconds: &RecordBatch) -> Vec<BadRow> {
     let mut bad = Vec::new();
     for (field, seconds) in seconds.schema_ref().fields().iter().zip(seconds.columns()) {
@@ -26,7 +26,6 @@ pub(super) fn beyond(file: &InputFile, micros: &RecordBatch, seconds: &RecordBat
         bad.extend(rows.map(|row| BadRow::new(row, Reason::CastOverflow, planned)));
     }
     bad.sort_by_key(|bad| bad.row);
-    bad.dedup_by_key(|bad| bad.row);
     bad
 }
 

@@ -13,6 +13,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type, Int96, 
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use serde_json::json;
 
 use crate::support::{DATE, JobFixture, Run, write_parquet};
 
@@ -145,6 +146,29 @@ fn an_int96_beyond_64_bits_of_microseconds_is_bad_wherever_it_stands() {
         assert_eq!(run.partition().integers("k"), [0, 2], "{column}");
         assert_eq!(run.partition().integers("micros"), [micros(0), micros(1)]);
     }
+}
+
+/// As a feature it is imputed as a null is, and in an expression it is a null. The rows beside it are as they were.
+#[test]
+fn an_int96_beyond_64_bits_is_a_null_where_the_job_imputes_it() {
+    let job = job()
+        .models(|models| {
+            models.metadata("1", |metadata| {
+                metadata["derived"] = json!([{ "name": "since", "sql": "COALESCE(CAST(at AS BIGINT), -7)" }]);
+                metadata["features"][3]["name"] = json!("since");
+                metadata["inputs"][2]["columns"][1] = json!("since");
+            });
+        })
+        .job("rows.on.CAST_OVERFLOW", "'impute'");
+    write(&job, "part-00000.parquet", &[0, BEYOND, 1]);
+    let run = job.run();
+    run.expect_success();
+    assert_eq!(run.partition().integers("k"), [0, 1, 2]);
+    assert_eq!(run.partition().integers("micros"), [micros(0), -7, micros(1)]);
+    // What is carried is published as it was read, and this value cannot be.
+    let run = job.job("input.passthrough", "['inside']").run();
+    run.expect_refusal(ExitCode::BadRows);
+    run.expect_said(&["CAST_OVERFLOW", "`inside`"]);
 }
 
 /// The keys are read without the columns beside them.
