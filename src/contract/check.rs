@@ -275,8 +275,12 @@ fn output_problems(output: &Output, found: &mut Vec<String>) {
         problem(shape_problem(&output.shape));
         return;
     }
-    if output.activation == Activation::Softmax && output.width() == 1 {
-        problem("softmax of one value a row is always 1; the activation of a single logit is sigmoid".to_owned());
+    if output.activation == Activation::Softmax {
+        if let Some(text) = softmax_problem(output) {
+            problem(text);
+        }
+    } else if output.axis.is_some() {
+        problem("`axis` is that of a softmax, and `activation` is another".to_owned());
     }
     if let Some(columns) = &output.columns
         && columns.len() != output.width()
@@ -290,6 +294,27 @@ fn output_problems(output: &Output, found: &mut Vec<String>) {
     if output.dtype == TensorType::Bfloat16 {
         problem("Parquet has no bfloat16; use float32".to_owned());
     }
+}
+
+fn softmax_problem(output: &Output) -> Option<String> {
+    let extents = i64::try_from(output.shape.len()).unwrap_or(i64::MAX);
+    let axis = output.axis.unwrap_or(-1);
+    let place = if axis < 0 { axis.saturating_add(extents) } else { axis };
+    if place == 0 && output.axis.is_some() {
+        return Some(format!(
+            "`axis` {axis} is that of the rows: the result of a row would depend on the other rows of its batch"
+        ));
+    }
+    if !(0..extents).contains(&place) {
+        return Some(format!("`axis` {axis} is none of `shape` {:?}", output.shape));
+    }
+    // `[-1]` is a single value, too.
+    let values = usize::try_from(place)
+        .ok()
+        .filter(|&place| place > 0)
+        .map_or(1, |place| output.shape[place]);
+    (values == 1)
+        .then(|| "softmax of one value a row is always 1; the activation of a single logit is sigmoid".to_owned())
 }
 
 fn decision_problems(contract: &Contract, found: &mut Vec<String>) {

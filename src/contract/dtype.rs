@@ -51,6 +51,22 @@ impl TensorType {
         }
     }
 
+    /// Whether its elements are integers. `bool` is not: all numbers but zero are true.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64 | Self::Uint8)
+    }
+
+    /// Binary digits of an integer that its floats keep; `None` of types without floats.
+    pub fn digits(self) -> Option<u32> {
+        match self {
+            Self::Bfloat16 => Some(8),
+            Self::Float16 => Some(11),
+            Self::Float32 => Some(24),
+            Self::Float64 => Some(53),
+            Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64 | Self::Uint8 | Self::Bool => None,
+        }
+    }
+
     /// The greatest integer up to which the type holds each.
     pub fn exact_integers(self) -> i64 {
         match self {

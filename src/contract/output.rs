@@ -27,6 +27,9 @@ pub struct Output {
     /// Applied to the result first.
     #[serde(default)]
     pub activation: Activation,
+    /// Axis of a softmax, as PyTorch counts: an extent of `shape` from 1 on, or from the last, -1, on. Default: the last.
+    #[serde(default)]
+    pub axis: Option<i64>,
 }
 
 impl Output {
@@ -94,7 +97,7 @@ pub enum Activation {
     Identity,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
-    /// Over the elements of a row.
+    /// Over `axis` of the elements of a row.
     Softmax,
     /// `exp(x)`.
     Exp,

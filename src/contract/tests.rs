@@ -124,6 +124,38 @@ fn what_would_silently_mean_something_else_is_refused() {
 }
 
 #[test]
+fn axis_of_a_softmax_is_one_of_the_values_of_a_row() {
+    let with = |shape: &[i64], axis: i64, activation: &str| {
+        let mut metadata = metadata();
+        metadata["decision"] = json!(null);
+        let output = json!({ "shape": shape, "activation": activation, "axis": axis });
+        let outputs = metadata["outputs"][0].as_object_mut().unwrap();
+        outputs.append(&mut output.as_object().unwrap().clone());
+        metadata
+    };
+    let said = |shape: &[i64], axis: i64, activation: &str| {
+        let changed = with(shape, axis, activation);
+        problems(|metadata| *metadata = changed).join("\n")
+    };
+    for axis in [1, 2, -1, -2] {
+        read(&with(&[-1, 2, 3], axis, "softmax")).unwrap();
+    }
+    for axis in [0, -3] {
+        let said = said(&[-1, 2, 3], axis, "softmax");
+        assert!(said.contains(&format!("`axis` {axis} is that of the rows")), "{said}");
+    }
+    for axis in [3, -4, i64::MAX] {
+        let said = said(&[-1, 2, 3], axis, "softmax");
+        assert!(
+            said.contains(&format!("`axis` {axis} is none of `shape` [-1, 2, 3]")),
+            "{said}"
+        );
+    }
+    assert!(said(&[-1, 2, 1], 2, "softmax").contains("softmax of one value"));
+    assert!(said(&[-1, 2, 3], 1, "sigmoid").contains("`axis` is that of a softmax"));
+}
+
+#[test]
 fn shapes_that_no_machine_holds_are_refused() {
     for shape in [json!([]), json!([-1, 1_i64 << 40, 1_i64 << 40])] {
         let said = problems(|metadata| metadata["outputs"][0]["shape"] = shape.clone());

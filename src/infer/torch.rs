@@ -3,6 +3,7 @@
 //! Only the fallible twins of tensor methods are used (`f_…`): the others panic.
 
 mod distance;
+mod fitted;
 mod frozen;
 mod owner;
 mod reduced;
@@ -16,13 +17,14 @@ use tch::{CModule, Device as TorchDevice, IValue, Kind, TchError, Tensor};
 
 pub use self::owner::Owner;
 
+use self::fitted::fitted;
 use self::frozen::adopt;
 use self::reduced::Reduced;
 use self::results::{Failure, results};
 use super::device::Device;
 use super::{Model, ModelError, module, words};
 use crate::batch::{InputTensor, Layout};
-use crate::contract::{Activation, Contract, Output, TensorType};
+use crate::contract::{Contract, Output, TensorType};
 
 /// A TorchScript module on a device.
 #[derive(Debug)]
@@ -241,63 +243,6 @@ fn short(error: &TchError) -> String {
     said.trim_start_matches("err == 0. ").to_owned()
 }
 
-fn activated(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {
-    if activation == Activation::Identity {
-        return Ok(tensor);
-    }
-    // Half precision would lose digits that the result of the model still has.
-    let tensor = match tensor.f_kind()? {
-        Kind::Float | Kind::Double => tensor,
-        _ => tensor.f_to_kind(Kind::Float)?,
-    };
-    match activation {
-        Activation::Identity => Ok(tensor),
-        Activation::Sigmoid => tensor.f_sigmoid(),
-        Activation::Softmax => tensor.f_softmax(-1, None),
-        Activation::Exp => tensor.f_exp(),
-        Activation::Tanh => tensor.f_tanh(),
-    }
-}
-
-/// A result as the output that the contract says it is: in its shape, activated, of its type.
-fn fitted(tensor: &Tensor, output: &Output, rows: i64) -> Result<Tensor, Failure> {
-    let size = tensor.size();
-    let found: i64 = size.iter().product();
-    let width = i64::try_from(output.width()).unwrap_or(i64::MAX);
-    // Of a single row a model that ends in `squeeze()` returns no extent for the rows.
-    let by_rows = size.first() == Some(&rows) || rows == 1;
-    if !by_rows || found != rows.saturating_mul(width) {
-        return Err(Failure::Output {
-            output: output.column.clone(),
-            expected: format!("shape {:?} for {rows} rows", output.shape),
-            found: format!("shape {size:?}"),
-        });
-    }
-    let holds = |returned: Kind| {
-        if !loses(returned, kind(output.dtype)) {
-            return Ok(());
-        }
-        Err(Failure::Output {
-            output: output.column.clone(),
-            expected: output.dtype.to_string(),
-            found: format!("{returned:?}, whose values that type cannot hold"),
-        })
-    };
-    // Activations are of real numbers.
-    if is_complex(tensor.f_kind()?) {
-        holds(tensor.f_kind()?)?;
-    }
-    let tensor = activated(tensor.f_reshape([rows, width])?, output.activation)?;
-    holds(tensor.f_kind()?)?;
-    // A bool result becomes 0 and 1; a number becomes true where it is not 0.
-    let tensor = if output.dtype == TensorType::Bool {
-        tensor.f_to_kind(Kind::Bool)?
-    } else {
-        tensor
-    };
-    Ok(tensor.f_to_kind(kind(output.dtype.host()))?)
-}
-
 /// The tensor's values. Waits for the device that computes them.
 fn array(tensor: &Tensor, output: &Output) -> Result<ArrayRef, Failure> {
     let host = output.dtype.host();
@@ -314,32 +259,6 @@ fn array(tensor: &Tensor, output: &Output) -> Result<ArrayRef, Failure> {
         found: error.to_string(),
     })?;
     Ok(make_array(data))
-}
-
-/// Whether values would be other values afterwards, rounding of floats apart.
-fn loses(from: Kind, to: Kind) -> bool {
-    let bits = |kind| match kind {
-        Kind::Int8 | Kind::Uint8 => 8,
-        Kind::Int16 => 16,
-        Kind::Int => 32,
-        Kind::Int64 => 64,
-        _ => 0,
-    };
-    let integer = |kind| bits(kind) > 0;
-    let sign = |kind| kind != Kind::Uint8;
-    match (from, to) {
-        (from, _) if is_complex(from) => true,
-        (_, Kind::Bool) | (Kind::Bool, _) => false,
-        (from, to) if integer(from) && integer(to) => {
-            bits(from) > bits(to) || (bits(from) == bits(to) && sign(from) != sign(to)) || (sign(from) && !sign(to))
-        }
-        (from, to) => !integer(from) && integer(to),
-    }
-}
-
-/// Complex numbers would lose their imaginary parts: no type of an output holds them.
-fn is_complex(kind: Kind) -> bool {
-    matches!(kind, Kind::ComplexHalf | Kind::ComplexFloat | Kind::ComplexDouble)
 }
 
 /// No values of an output's type.
