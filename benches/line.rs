@@ -182,6 +182,7 @@ fn assembly(criterion: &mut Criterion, job: &Job, ready: &Ready, schema: &Output
         rows_in: rows,
         rows_out: rows,
         rejected: Vec::new(),
+        stand_ins: batch_infer::batch::StandInsByFeature::default(),
         stages: StageTimes::default(),
     };
     group.bench_function("assemble", |bench| {

@@ -4,6 +4,7 @@
 //! earlier one for anything: keys and positions travel along.
 
 mod encoded;
+mod stand_ins;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,6 +18,7 @@ use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 
 pub use encoded::{EncodedColumn, EncodedPage};
+pub use stand_ins::{StandIns, StandInsByFeature};
 
 use crate::clock::Elapsed;
 use crate::contract::TensorType;
@@ -230,6 +232,8 @@ pub struct Part {
     pub rows_out: usize,
     /// Rows not scored, by reason.
     pub rejected: Vec<(crate::spec::Reason, usize)>,
+    /// What stood for values of the rows that the model was given.
+    pub stand_ins: StandInsByFeature,
     /// What each stage took.
     pub stages: StageTimes,
 }

@@ -123,6 +123,7 @@ impl Checkpoint {
             rows_in: done.rows_in,
             rows_out: done.rows_out,
             rejected: done.by_reason.iter().map(|(reason, rows)| (*reason, *rows)).collect(),
+            stand_ins: done.stand_ins.clone(),
             stages: StageTimes::default(),
         }))
     }
@@ -149,6 +150,7 @@ impl Checkpoint {
             rows_out: part.rows_out,
             rows_rejected: part.rows_rejected(),
             by_reason: part.rejected.iter().copied().collect(),
+            stand_ins: part.stand_ins.clone(),
             device: self.device.clone(),
             seconds: Stage::ALL.iter().map(seconds).collect(),
         }

@@ -35,6 +35,7 @@ struct Gauges {
     duration: GaugeVec,
     stages: GaugeVec,
     rows: GaugeVec,
+    stand_ins: GaugeVec,
     input_bytes: GaugeVec,
     output_bytes: GaugeVec,
     model: GaugeVec,
@@ -71,6 +72,11 @@ impl Gauges {
                 "Rows of the last run by what became of them.",
                 &["result"],
             ),
+            stand_ins: gauge(
+                "batch_infer_stand_in_rows",
+                "Rows of the last run in which the model got something else for a feature than the input has.",
+                &["feature", "kind"],
+            ),
             input_bytes: gauge("batch_infer_input_bytes", "Bytes of the input of the last run.", &[]),
             output_bytes: gauge("batch_infer_output_bytes", "Bytes that the last run published.", &[]),
             model: gauge(
@@ -100,6 +106,15 @@ impl Gauges {
         for (result, key) in [("read", "in"), ("scored", "out"), ("rejected", "rejected")] {
             if let Some(rows) = report["rows"][key].as_f64() {
                 self.rows.with_label_values(&with(&[result])).set(rows);
+            }
+        }
+        for (feature, counts) in report["rows"]["stand_ins"].as_object().into_iter().flatten() {
+            for kind in ["unknown", "imputed", "precision_loss"] {
+                if let Some(rows) = counts[kind].as_f64().filter(|rows| *rows > 0.0) {
+                    self.stand_ins
+                        .with_label_values(&with(&[feature.as_str(), kind]))
+                        .set(rows);
+                }
             }
         }
         for (gauge, table) in [(&self.input_bytes, "input"), (&self.output_bytes, "output")] {

@@ -5,11 +5,14 @@
 
 mod column;
 mod derive;
+mod exact;
 mod fill;
 mod prepared;
+mod scale;
 pub mod screen;
 mod tokens;
 mod vocabulary;
+mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -89,6 +92,11 @@ impl Preprocessor {
     /// Rows whose category is not in the vocabulary.
     pub fn unknown_categories(&self, columns: &RecordBatch) -> Result<Vec<BadRow>, PreprocessError> {
         self.found(columns, Reason::UnknownCategory, Encoder::unknown)
+    }
+
+    /// Rows with an integer of which the arithmetic or the tensor makes another.
+    pub fn inexact(&self, columns: &RecordBatch) -> Result<Vec<BadRow>, PreprocessError> {
+        self.found(columns, Reason::PrecisionLoss, Encoder::inexact)
     }
 
     /// Rows with a value that does not fit the type in which the model takes it, where preparing them failed.
@@ -179,6 +187,14 @@ pub enum PreprocessError {
         /// What each of them says.
         reason: String,
     },
+    /// A tensor does not hold what the contract puts into it.
+    #[error("feature `{feature}`: {reason}")]
+    Misfit {
+        /// The feature.
+        feature: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// A derived column cannot be computed.
     #[error(transparent)]
     Derive(#[from] DeriveError),
@@ -203,7 +219,7 @@ pub enum PreprocessError {
 impl Seam for PreprocessError {
     fn exit(&self) -> ExitCode {
         match self {
-            Self::SideFile { .. } | Self::Contradiction { .. } => ExitCode::Model,
+            Self::SideFile { .. } | Self::Contradiction { .. } | Self::Misfit { .. } => ExitCode::Model,
             Self::Derive(error) => error.exit(),
             Self::Column { .. } => ExitCode::Schema,
             Self::Tokens { .. } => ExitCode::BadRows,
@@ -217,6 +233,7 @@ impl Seam for PreprocessError {
                 "correct the one that differs from how the model was trained, or take the key out of the contract, which then follows the file"
                     .to_owned(),
             ),
+            Self::Misfit { .. } => Some("take a wider type for the tensor in `metadata.json`, as the model's forward() does".to_owned()),
             Self::SideFile { .. } | Self::Column { .. } | Self::Tokens { .. } => None,
         }
     }

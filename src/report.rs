@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-pub use tally::{BudgetError, NoResultError, Tally};
+pub use tally::{BudgetError, NoResultError, StandInsError, Tally};
 
-use crate::batch::Stage;
+use crate::batch::{Stage, StandInsByFeature};
 use crate::clock::Clock;
 use crate::infer::device::Device;
 use crate::machine::Machine;
@@ -89,6 +89,8 @@ pub struct Rows {
     pub rejected: u64,
     /// Rows not scored, by reason.
     pub rejected_by_reason: BTreeMap<Reason, u64>,
+    /// Rows in which the model got something else for a feature than the input has, by feature; features without such rows are left out.
+    pub stand_ins: StandInsByFeature,
 }
 
 /// The model of a run.
@@ -216,6 +218,7 @@ impl RunReport {
                 written: tally.rows_out,
                 rejected: tally.rows_rejected(),
                 rejected_by_reason: tally.rejected.clone(),
+                stand_ins: tally.stand_ins.clone(),
             },
             model: ModelFacts {
                 name: contract.name.clone(),

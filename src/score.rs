@@ -7,14 +7,13 @@ mod error;
 mod forward;
 mod isolate;
 mod pieces;
+mod unfit;
 mod tuner;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::filter;
-use arrow::error::ArrowError;
 
 pub use error::ScoreError;
 pub use forward::{Forwarded, Pass, forward};
@@ -23,7 +22,7 @@ pub use tuner::{Measure, Measured, Tuner};
 
 use self::pieces::Published;
 use crate::batch::{
-    BadRow, EncodedColumn, FeatureBatch, Parallelism, Part, Predictions, RowsByChunk, Stage, StageTimes, Stretch,
+    BadRow, EncodedColumn, FeatureBatch, Parallelism, Part, RowsByChunk, Stage, StageTimes, StandInsByFeature,
 };
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::digest::sha256;
@@ -31,7 +30,7 @@ use crate::error::Error;
 use crate::infer::Model;
 use crate::output::OutputSchema;
 use crate::plan::Plan;
-use crate::preprocess::{Prepared, Preprocessor, Screened, screen};
+use crate::preprocess::{Preprocessor, Screened, screen};
 use crate::read::{self, ChunkBytes, Pieces, ReadError, Tolerance};
 use crate::rejects;
 use crate::rescore::{Rescore, RescoreError};
@@ -107,6 +106,7 @@ struct Scored {
     rows: RecordBatch,
     rejects: Option<RecordBatch>,
     bad: Vec<BadRow>,
+    stand_ins: StandInsByFeature,
     /// Columns that can be copied where all rows are written.
     encoded: BTreeMap<String, EncodedColumn>,
 }
@@ -173,6 +173,7 @@ impl Scorer {
             rows,
             rejects,
             bad,
+            stand_ins,
             encoded,
         } = self.rows(input, published.as_ref(), &mut stages)?;
         let encoding = Stopwatch::start(self.clock.as_ref());
@@ -190,6 +191,7 @@ impl Scorer {
             rows_in,
             rows_out: rows.num_rows(),
             rejected: counted(&bad),
+            stand_ins,
             stages,
         })
     }
@@ -220,6 +222,7 @@ impl Scorer {
         stages.add(Stage::Preprocess, preparing.stop());
         let prepared = self.prepare(&whole, &mut screened)?;
         stages.add(Stage::Preprocess, prepared.took());
+        let stand_ins = prepared.stand_ins().clone();
 
         let forwarded = forward(&prepared, self.pass())?;
         stages.merge(&forwarded.times);
@@ -246,6 +249,7 @@ impl Scorer {
             rows,
             rejects,
             bad,
+            stand_ins,
             encoded: batch.encoded,
         })
     }
@@ -310,162 +314,6 @@ impl Scorer {
         rescore.compare(&batch, published, &self.job.keys)?;
         Ok(rescore.pick(&batch).map_err(RescoreError::Merge)?)
     }
-
-    /// The rows with nulls in the place of values that their own type cannot hold, where the job imputes those. A key or a carried column is
-    /// published as it was read, so that a row with such a value in it stays bad.
-    fn imputed(&self, batch: FeatureBatch) -> Result<FeatureBatch, ScoreError> {
-        if batch.unfit.is_empty() || self.job.rows.on.cast_overflow != Action::Impute {
-            return Ok(batch);
-        }
-        let is_carried = |bad: &BadRow| self.schema.carried().iter().any(|field| *field.name() == bad.column);
-        let (unfit, imputed): (Vec<_>, Vec<_>) = batch.unfit.into_iter().partition(is_carried);
-        Ok(FeatureBatch {
-            columns: screen::nulled(&batch.columns, &imputed)?,
-            unfit,
-            ..batch
-        })
-    }
-
-    /// Rows that are bad for a reason which their own values do not show.
-    fn known(&self, whole: &FeatureBatch, stretch: &Stretch) -> Result<Vec<BadRow>, Error> {
-        let mut known = Vec::new();
-        if self.job.rows.on.unknown_category != Action::Impute {
-            known.extend(self.preprocessor.unknown_categories(&whole.columns)?);
-        }
-        let rows = stretch.among(&self.duplicates);
-        if !rows.is_empty() {
-            let key = self.job.keys.first().map_or("", String::as_str);
-            let rows = match &self.rescore {
-                Some(rescore) => {
-                    let picked = rescore.picked(stretch, &rows);
-                    // A row that is published stays, so that it cannot be the one that gives way.
-                    if picked.len() < rows.len() {
-                        return Err(RescoreError::Duplicates {
-                            chunk: whole.chunk,
-                            rows: rows.len() - picked.len(),
-                        }
-                        .into());
-                    }
-                    picked
-                }
-                None => rows,
-            };
-            known.extend(rows.into_iter().map(|row| BadRow::new(row, Reason::DuplicateKey, key)));
-        }
-        Ok(known)
-    }
-
-    /// Prepares the features; rows with a value that no cast brings into its tensor are bad, too.
-    fn prepare(&self, whole: &FeatureBatch, screened: &mut Screened) -> Result<Prepared, Error> {
-        let (parallelism, clock) = (self.parallelism, self.clock.as_ref());
-        let failure = match self.preprocessor.prepare(&screened.batch, parallelism, clock) {
-            Ok(prepared) => return Ok(prepared),
-            Err(failure) => failure,
-        };
-        let overflowing = self.preprocessor.overflowing(&screened.batch.columns)?;
-        if overflowing.is_empty() {
-            return Err(failure.into());
-        }
-        if self.job.rows.on.cast_overflow == Action::Impute {
-            let columns = screen::nulled(&screened.batch.columns, &overflowing).map_err(ScoreError::Screen)?;
-            screened.batch.columns = columns;
-        } else {
-            self.take_out(whole, screened, screen::once(overflowing))?;
-        }
-        Ok(self.preprocessor.prepare(&screened.batch, parallelism, clock)?)
-    }
-
-    /// Takes out the rows on which the model throws, and those whose results are not finite.
-    fn sound(
-        &self,
-        whole: &FeatureBatch,
-        screened: &mut Screened,
-        forwarded: Forwarded,
-    ) -> Result<Predictions, ScoreError> {
-        let Forwarded {
-            predictions,
-            bad: mut wrong,
-            is_cut_short,
-            ..
-        } = forwarded;
-        if is_cut_short {
-            return Err(self.thrown(whole, screened, &wrong));
-        }
-        let contract = self.preprocessor.contract();
-        let outputs = contract.outputs.iter().zip(&predictions.outputs);
-        wrong.extend(outputs.flat_map(|(output, values)| screen::results(values, output.width(), &output.column)));
-        if wrong.is_empty() {
-            return Ok(predictions);
-        }
-        let wrong = screen::once(wrong);
-        let keep = screen::kept(screened.batch.columns.num_rows(), &wrong);
-        self.take_out(whole, screened, wrong)?;
-        let outputs = contract
-            .outputs
-            .iter()
-            .zip(&predictions.outputs)
-            .map(|(output, values)| {
-                let mask = keep.iter().flat_map(|kept| std::iter::repeat_n(kept, output.width()));
-                filter(values, &mask.collect())
-            });
-        let outputs = outputs.collect::<Result<_, ArrowError>>()?;
-        Ok(Predictions { outputs })
-    }
-
-    /// Takes further rows out. Their numbers count the rows that are left.
-    fn take_out(
-        &self,
-        whole: &FeatureBatch,
-        screened: &mut Screened,
-        mut wrong: Vec<BadRow>,
-    ) -> Result<(), ScoreError> {
-        screened.batch.columns = screen::without(&screened.batch.columns, &wrong)?;
-        renumber(&mut wrong, whole, screened);
-        self.refuse(whole, &wrong)?;
-        screened.bad.extend(wrong);
-        screened.bad.sort_by_key(|bad| bad.row);
-        Ok(())
-    }
-
-    /// Fails when a row is bad for a reason that the job does not tolerate.
-    fn refuse(&self, whole: &FeatureBatch, bad: &[BadRow]) -> Result<(), ScoreError> {
-        let intolerable = bad
-            .iter()
-            .find(|bad| self.job.rows.on.action(bad.reason) != Action::Reject);
-        intolerable.map_or(Ok(()), |bad| Err(ScoreError::bad_row(whole, bad)))
-    }
-
-    /// The failure of a chunk with more rows on which the model throws than the job allows.
-    fn thrown(&self, whole: &FeatureBatch, screened: &Screened, wrong: &[BadRow]) -> ScoreError {
-        let mut wrong = wrong.to_vec();
-        renumber(&mut wrong, whole, screened);
-        match (wrong.first(), self.job.rows.on.model_error) {
-            (Some(first), Action::Reject) => ScoreError::Thrown {
-                rows: wrong.len(),
-                chunk: whole.chunk,
-                allowed: self.job.rows.max_bad_rows,
-                first: Box::new(ScoreError::bad_row(whole, first)),
-            },
-            (first, _) => {
-                let bad = BadRow::new(0, Reason::ModelError, "");
-                ScoreError::bad_row(whole, first.unwrap_or(&bad))
-            }
-        }
-    }
-}
-
-/// Numbers of rows among those that are left become numbers in the chunk.
-fn renumber(wrong: &mut [BadRow], whole: &FeatureBatch, screened: &Screened) {
-    let left = remaining(whole.columns.num_rows(), &screened.bad);
-    for wrong in wrong {
-        wrong.row = left[wrong.row];
-    }
-}
-
-/// Rows of a chunk that are not bad, in order.
-fn remaining(rows: usize, bad: &[BadRow]) -> Vec<usize> {
-    let mut bad = bad.iter().map(|bad| bad.row).peekable();
-    (0..rows).filter(|row| bad.next_if_eq(row).is_none()).collect()
 }
 
 fn counted(bad: &[BadRow]) -> Vec<(Reason, usize)> {

@@ -11,7 +11,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use rows::{Action, MAX_BAD_FRACTION, MAX_BAD_ROWS, Reason, RowActions, RowsSpec};
+pub use rows::{Action, MAX_BAD_FRACTION, MAX_BAD_ROWS, OnPrecisionLoss, Reason, RowActions, RowsSpec};
 
 /// The form of job files that this program reads. A later form will have another number.
 pub const VERSION: u32 = 1;

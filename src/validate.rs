@@ -225,6 +225,16 @@ fn rows(spec: &RowsSpec, found: &mut Vec<Problem>) {
         let fault = format!("is {}, expected a share from 0 to 1", spec.max_bad_fraction);
         found.push(Problem::new("rows.max_bad_fraction", fault).hint("one percent is 0.01"));
     }
+    let shares = [
+        ("max_unknown_fraction", spec.max_unknown_fraction),
+        ("max_imputed_fraction", spec.max_imputed_fraction),
+    ];
+    for (key, share) in shares {
+        if let Some(share) = share.filter(|share| !(0.0..=1.0).contains(share)) {
+            let fault = format!("is {share}, expected a share from 0 to 1");
+            found.push(Problem::new(format!("rows.{key}"), fault).hint("one percent is 0.01"));
+        }
+    }
     for reason in Reason::ALL {
         if spec.on.action(reason) == Action::Impute && !reason.imputable() {
             let problem = Problem::new(

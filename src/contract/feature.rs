@@ -213,6 +213,19 @@ impl Feature {
 }
 
 impl Numeric {
+    /// Whether a value is handed over without arithmetic.
+    pub fn is_plain(&self) -> bool {
+        !self.log1p && self.mean.is_none() && self.std.is_none() && self.clip.is_none()
+    }
+
+    /// Whether it is an instant as a number.
+    pub fn is_instant(&self) -> bool {
+        matches!(
+            self.cast,
+            Some(Cast::EpochSeconds | Cast::EpochMillis | Cast::EpochDays)
+        )
+    }
+
     /// What stands for a null where a null is allowed: `impute`, else the value whose standardised form is the mean's, else 0.
     pub fn fill_value(&self) -> f64 {
         // The mean is that of the values after `log1p`, and the value goes through it again.

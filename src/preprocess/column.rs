@@ -9,14 +9,18 @@ use arrow::error::ArrowError;
 
 use super::tokens::{Document, Padding, Tokens};
 use super::vocabulary::{Codes, Lookup};
-use super::{PreprocessError, SideFiles};
-use crate::batch::STRICT_CAST;
+use super::whole::Whole;
+use super::{PreprocessError, SideFiles, exact};
+use crate::batch::{STRICT_CAST, StandIns};
 use crate::contract::{Cast, Feature, Input, Numeric, TensorType};
 
 /// How one feature's column is made ready, with its constants and tables.
 #[derive(Debug)]
 pub(super) enum Encoder {
-    Numeric(Numeric, Precision),
+    /// The digits are those that are kept of an integer.
+    Numeric(Numeric, Precision, u32),
+    /// A numeric feature in tensors of integers.
+    Whole(Whole),
     Categorical(Lookup),
     Text(Box<Tokens>),
     Vector(TensorType),
@@ -36,8 +40,10 @@ pub(super) enum Column {
     /// Numbers before the contract's arithmetic.
     Single(Float32Array, Numeric),
     Double(Float64Array, Numeric),
-    /// Positions in a vocabulary.
-    Codes(Codes),
+    /// Integers after the contract's arithmetic, and what stands for a null.
+    Whole(Int64Array, i64),
+    /// Positions in a vocabulary, and how many values are not in it.
+    Codes(Codes, usize),
     /// Tokens of each document, and how shorter ones are filled up.
     Tokens(Vec<Document>, Padding),
     /// Elements of the tensor's type as they are, `width` a row.
@@ -47,8 +53,35 @@ pub(super) enum Column {
 impl Encoder {
     pub(super) fn new(feature: &Feature, taking: &[&Input], files: &SideFiles) -> Result<Self, PreprocessError> {
         Ok(match feature {
-            Feature::Numeric(numeric) => Self::Numeric(numeric.clone(), precision(numeric, taking)),
-            Feature::Categorical(categorical) => Self::Categorical(Lookup::new(categorical, files)?),
+            Feature::Numeric(numeric) => match Whole::of(numeric, taking) {
+                Some(whole) if whole.imputed().is_none() => {
+                    return Err(PreprocessError::Misfit {
+                        feature: numeric.name.clone(),
+                        reason: format!("what stands for a null is no integer that {} holds", whole.narrowest),
+                    });
+                }
+                Some(whole) => Self::Whole(whole),
+                None => {
+                    let precision = precision(numeric, taking);
+                    Self::Numeric(numeric.clone(), precision, digits(numeric, precision, taking))
+                }
+            },
+            Feature::Categorical(categorical) => {
+                let lookup = Lookup::new(categorical, files)?;
+                let greatest = lookup.greatest();
+                if let Some(input) = taking.iter().find(|input| input.dtype.exact_integers() < greatest) {
+                    return Err(PreprocessError::Misfit {
+                        feature: categorical.name.clone(),
+                        reason: format!(
+                            "it has positions up to {greatest}, and the {} tensor `{}` holds integers up to {}",
+                            input.dtype,
+                            input.name,
+                            input.dtype.exact_integers()
+                        ),
+                    });
+                }
+                Self::Categorical(lookup)
+            }
             Feature::Text(text) => Self::Text(Box::new(Tokens::new(text, files)?)),
             Feature::Vector(_) => Self::Vector(tensor_type(taking)),
             Feature::Raw(_) => Self::Raw(tensor_type(taking)),
@@ -62,21 +95,28 @@ impl Encoder {
             source,
         };
         match self {
-            Self::Numeric(numeric, Precision::Single) => {
+            Self::Numeric(numeric, Precision::Single, _) => {
                 let values = number(column, numeric.cast, &DataType::Float32, &STRICT_CAST).map_err(failed)?;
                 Ok(Column::Single(
                     values.as_primitive::<Float32Type>().clone(),
                     numeric.clone(),
                 ))
             }
-            Self::Numeric(numeric, Precision::Double) => {
+            Self::Numeric(numeric, Precision::Double, _) => {
                 let values = number(column, numeric.cast, &DataType::Float64, &STRICT_CAST).map_err(failed)?;
                 Ok(Column::Double(
                     values.as_primitive::<Float64Type>().clone(),
                     numeric.clone(),
                 ))
             }
-            Self::Categorical(lookup) => lookup.codes(column).map(Column::Codes).map_err(failed),
+            Self::Whole(whole) => {
+                let values = whole.values(column, &STRICT_CAST).map_err(failed)?;
+                Ok(Column::Whole(values, whole.imputed().unwrap_or(0)))
+            }
+            Self::Categorical(lookup) => {
+                let (codes, unknown) = lookup.codes(column).map_err(failed)?;
+                Ok(Column::Codes(codes, unknown))
+            }
             Self::Text(tokens) => tokens.cut(name, column),
             Self::Vector(dtype) => {
                 let (values, width) = elements(column);
@@ -95,12 +135,16 @@ impl Encoder {
     /// Rows whose value does not fit the type in which the model takes it.
     pub(super) fn overflowing(&self, column: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
         let (values, width, cast) = match self {
-            Self::Numeric(numeric, Precision::Single) => {
+            Self::Numeric(numeric, Precision::Single, _) => {
                 let cast = number(column, numeric.cast, &DataType::Float32, &LENIENT)?;
                 (Arc::clone(column), 1, cast)
             }
-            Self::Numeric(numeric, Precision::Double) => {
+            Self::Numeric(numeric, Precision::Double, _) => {
                 let cast = number(column, numeric.cast, &DataType::Float64, &LENIENT)?;
+                (Arc::clone(column), 1, cast)
+            }
+            Self::Whole(whole) => {
+                let cast: ArrayRef = Arc::new(whole.values(column, &LENIENT)?);
                 (Arc::clone(column), 1, cast)
             }
             Self::Vector(dtype) => {
@@ -115,6 +159,55 @@ impl Encoder {
         let mut rows: Vec<_> = positions.map(|position| position / width.max(1)).collect();
         rows.dedup();
         Ok(rows)
+    }
+
+    /// What stands for values of a column and was encoded so.
+    pub(super) fn stand_ins(&self, column: &ArrayRef, encoded: &Column) -> Result<StandIns, ArrowError> {
+        let unknown = match encoded {
+            Column::Codes(_, unknown) => *unknown,
+            _ => 0,
+        };
+        Ok(StandIns {
+            unknown: unknown as u64,
+            imputed: column.logical_null_count() as u64,
+            precision_loss: self.inexact(column)?.len() as u64,
+        })
+    }
+
+    /// Rows with an integer of which the arithmetic or the tensor makes another.
+    pub(super) fn inexact(&self, column: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
+        match self {
+            Self::Numeric(numeric, _, digits) => match numeric.cast {
+                None => Ok(exact::inexact(column, *digits)),
+                // Standardised, an instant is no integer any more.
+                Some(Cast::EpochSeconds | Cast::EpochMillis) if !numeric.is_plain() => Ok(Vec::new()),
+                Some(Cast::EpochSeconds | Cast::EpochMillis) => {
+                    let instants = number(column, numeric.cast, &DataType::Float64, &LENIENT)?;
+                    Ok(exact::inexact_floats(instants.as_primitive(), *digits))
+                }
+                Some(Cast::EpochDays) => {
+                    let days = number(column, numeric.cast, &DataType::Int64, &LENIENT)?;
+                    Ok(exact::inexact(&days, *digits))
+                }
+                // The nearest float is what the contract asks for.
+                Some(Cast::Float) => Ok(Vec::new()),
+            },
+            Self::Whole(whole) => Ok(whole.inexact(column)),
+            Self::Raw(dtype) => match dtype.digits() {
+                Some(digits) => Ok(exact::inexact(&as_number(column, &LENIENT)?, digits)),
+                None => Ok(Vec::new()),
+            },
+            Self::Vector(dtype) => {
+                let (values, width) = elements(column);
+                let positions = dtype
+                    .digits()
+                    .map_or_else(Vec::new, |digits| exact::inexact(&values, digits));
+                let mut rows: Vec<_> = positions.into_iter().map(|position| position / width.max(1)).collect();
+                rows.dedup();
+                Ok(rows)
+            }
+            Self::Categorical(_) | Self::Text(_) => Ok(Vec::new()),
+        }
     }
 
     /// Rows whose category is not in the vocabulary; a null is none.
@@ -141,13 +234,24 @@ fn precision(numeric: &Numeric, taking: &[&Input]) -> Precision {
     let wide = taking
         .iter()
         .map(|input| input.dtype)
-        .any(|dtype| matches!(dtype, TensorType::Float64 | TensorType::Int64 | TensorType::Int32));
+        .any(|dtype| dtype == TensorType::Float64);
     let time = matches!(numeric.cast, Some(Cast::EpochSeconds | Cast::EpochMillis));
     if wide || time {
         Precision::Double
     } else {
         Precision::Single
     }
+}
+
+/// Binary digits that are kept of an integer: those of the arithmetic, and where nothing is computed also those of the tensors.
+fn digits(numeric: &Numeric, precision: Precision, taking: &[&Input]) -> u32 {
+    let arithmetic = match precision {
+        Precision::Single => TensorType::Float32,
+        Precision::Double => TensorType::Float64,
+    };
+    let tensors = taking.iter().map(|input| input.dtype).filter(|_| numeric.is_plain());
+    let digits = tensors.chain([arithmetic]).filter_map(TensorType::digits);
+    digits.min().unwrap_or(u32::MAX)
 }
 
 /// Type of the tensors that take a vector or raw feature: the contract's check sees that it is one.
@@ -168,6 +272,15 @@ pub(super) fn number(
     options: &CastOptions,
 ) -> Result<ArrayRef, ArrowError> {
     match cast {
+        // Whole units, downwards.
+        Some(Cast::EpochSeconds) if to == &DataType::Int64 => {
+            let seconds: Int64Array = unary(&micros(column, options)?, |stamp| stamp.div_euclid(1_000_000));
+            Ok(Arc::new(seconds))
+        }
+        Some(Cast::EpochMillis) if to == &DataType::Int64 => {
+            let millis: Int64Array = unary(&micros(column, options)?, |stamp| stamp.div_euclid(1_000));
+            Ok(Arc::new(millis))
+        }
         Some(Cast::EpochSeconds) => {
             let seconds: Float64Array = unary(&micros(column, options)?, |stamp| as_double(stamp) / 1e6);
             cast_with_options(&seconds, to, options)
@@ -247,14 +360,17 @@ pub(super) fn plain(values: &ArrayRef, dtype: TensorType, options: &CastOptions)
     if values.data_type() == &DataType::Null {
         return Ok(new_null_array(&target, values.len()));
     }
-    // Times are handed over as numbers, in one unit whatever the file's writer chose.
-    let values: ArrayRef = match values.data_type() {
-        DataType::Timestamp(..) => Arc::new(micros(values, options)?),
+    cast_with_options(&as_number(values, options)?, &target, options)
+}
+
+/// Times are handed over as numbers, in one unit whatever the file's writer chose.
+fn as_number(values: &ArrayRef, options: &CastOptions) -> Result<ArrayRef, ArrowError> {
+    match values.data_type() {
+        DataType::Timestamp(..) => Ok(Arc::new(micros(values, options)?)),
         DataType::Date32 | DataType::Date64 => {
             let days = cast_with_options(values, &DataType::Date32, options)?;
-            cast_with_options(&days, &DataType::Int32, options)?
+            cast_with_options(&days, &DataType::Int32, options)
         }
-        _ => values.clone(),
-    };
-    cast_with_options(&values, &target, options)
+        _ => Ok(values.clone()),
+    }
 }

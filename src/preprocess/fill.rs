@@ -12,10 +12,11 @@ use arrow::datatypes::{
 };
 
 use super::column::Column;
+use super::scale::Scale;
 use super::tokens::{Document, Padding};
 use super::vocabulary::Codes;
 use crate::batch::{InputTensor, Layout};
-use crate::contract::{Input, Numeric, Side, TensorType, TextSource};
+use crate::contract::{Input, Side, TensorType, TextSource};
 
 /// A number that a tensor's host memory holds.
 trait Element: ArrowNativeType {
@@ -55,7 +56,7 @@ macro_rules! element {
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "the contract states the tensor's type; floats round, integers saturate, as a cast in PyTorch does"
+    reason = "floats round to the tensor's type; what becomes an integer was seen to be one that the type holds"
 )]
 mod elements {
     use super::{Element, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type};
@@ -217,15 +218,22 @@ impl Column {
                 let imputed = T::from_double(scale.imputed(f64::ln_1p));
                 patch(array.nulls(), rows, to, stride, imputed);
             }
-            Self::Codes(Codes::Rows(positions)) => {
+            Self::Whole(array, imputed) => {
+                write(to, stride, &array.values()[rows.clone()], T::from_index);
+                patch(array.nulls(), rows, to, stride, T::from_index(*imputed));
+            }
+            Self::Codes(Codes::Rows(positions), _) => {
                 write(to, stride, &positions[rows.clone()], T::from_index);
             }
-            Self::Codes(Codes::Dictionary {
-                codes,
-                nulls,
-                positions,
-                oov_index,
-            }) => {
+            Self::Codes(
+                Codes::Dictionary {
+                    codes,
+                    nulls,
+                    positions,
+                    oov_index,
+                },
+                _,
+            ) => {
                 let position = |code: i32| usize::try_from(code).ok().and_then(|code| positions.get(code)).copied();
                 write(to, stride, &codes[rows.clone()], |code| {
                     T::from_index(position(code).unwrap_or(*oov_index))
@@ -274,68 +282,6 @@ fn plain<T: Element>(array: &ArrayRef, width: usize, rows: &Range<usize>, to: &m
     } else {
         for (to, row) in to.chunks_mut(stride).zip(values.chunks_exact(width)) {
             to[..width].copy_from_slice(row);
-        }
-    }
-}
-
-/// A numeric feature's constants in the precision of its arithmetic.
-struct Scale<F> {
-    impute: F,
-    log1p: bool,
-    mean: F,
-    factor: F,
-    low: F,
-    high: F,
-}
-
-impl Scale<f64> {
-    fn of(numeric: &Numeric) -> Self {
-        let [low, high] = numeric.clip.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
-        Self {
-            impute: numeric.fill_value(),
-            log1p: numeric.log1p,
-            mean: numeric.mean.unwrap_or(0.0),
-            factor: 1.0 / numeric.std.unwrap_or(1.0),
-            low,
-            high,
-        }
-    }
-}
-
-impl Scale<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "the contract's arithmetic is in float32")]
-    fn of(numeric: &Numeric) -> Self {
-        let double = Scale::<f64>::of(numeric);
-        Self {
-            impute: double.impute as f32,
-            log1p: double.log1p,
-            mean: double.mean as f32,
-            factor: double.factor as f32,
-            low: double.low as f32,
-            high: double.high as f32,
-        }
-    }
-}
-
-impl<F> Scale<F>
-where
-    F: Copy + PartialOrd + std::ops::Sub<Output = F> + std::ops::Mul<Output = F>,
-{
-    /// What stands for a null.
-    fn imputed(&self, ln_1p: impl Fn(F) -> F) -> F {
-        self.apply(if self.log1p { ln_1p(self.impute) } else { self.impute })
-    }
-
-    /// The contract's arithmetic after the logarithm. NaN passes through, since it compares with nothing.
-    #[inline]
-    fn apply(&self, value: F) -> F {
-        let value = (value - self.mean) * self.factor;
-        if value < self.low {
-            self.low
-        } else if value > self.high {
-            self.high
-        } else {
-            value
         }
     }
 }

@@ -12,7 +12,7 @@ use super::PreprocessError;
 use super::column::{Column, Encoder};
 use super::fill;
 use super::tokens::Document;
-use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism, places};
+use crate::batch::{BatchSize, FeatureBatch, InputTensor, Parallelism, StandInsByFeature, places};
 use crate::clock::{Clock, Elapsed, Stopwatch};
 use crate::contract::Contract;
 
@@ -25,6 +25,8 @@ pub struct Prepared {
     rows: usize,
     /// Rows by falling length of their document; `None` when there are no documents.
     order: Option<UInt32Array>,
+    /// What stands for values.
+    stand_ins: StandInsByFeature,
     /// What it took all threads.
     took: Elapsed,
 }
@@ -42,6 +44,7 @@ pub(super) fn prepare(
     let mut columns = Vec::with_capacity(encoders.len());
     let mut names = Vec::with_capacity(encoders.len());
     let mut order = None;
+    let mut stand_ins = StandInsByFeature::default();
     let mut took = Elapsed::default();
     let mut watch = Stopwatch::start(clock);
     // Documents first: their lengths decide the order of rows for every other column.
@@ -58,12 +61,10 @@ pub(super) fn prepare(
             let values = places.get(name).map(|&place| Arc::clone(batch.columns.column(place)));
             let missing = || ArrowError::SchemaError(format!("no column `{name}` in the batch"));
             let values = values.ok_or_else(missing).map_err(failed)?;
-            if let (Some(order), false) = (&order, text) {
-                let values = take(&values, order, None).map_err(failed)?;
-                columns.push(encoder.encode(name, &values)?);
-                names.push(name);
-                continue;
-            }
+            let values = match &order {
+                Some(order) if !text => take(&values, order, None).map_err(failed)?,
+                _ => values,
+            };
             let encoded = match (encoder, parallelism) {
                 (Encoder::Text(tokens), Parallelism::Rows) => {
                     // Who waits for others may do something else meanwhile.
@@ -75,6 +76,8 @@ pub(super) fn prepare(
                 }
                 _ => encoder.encode(name, &values)?,
             };
+            let of_feature = encoder.stand_ins(&values, &encoded).map_err(failed)?;
+            stand_ins.add(name, of_feature);
             if order.is_none() {
                 order = encoded.documents().map(by_length);
             }
@@ -105,6 +108,7 @@ pub(super) fn prepare(
         inputs,
         rows,
         order,
+        stand_ins,
         took,
     })
 }
@@ -120,6 +124,11 @@ impl Prepared {
     /// What it took all threads to make the columns ready.
     pub fn took(&self) -> Elapsed {
         self.took
+    }
+
+    /// What stands for values of the rows.
+    pub fn stand_ins(&self) -> &StandInsByFeature {
+        &self.stand_ins
     }
 
     /// Rows of the chunk.

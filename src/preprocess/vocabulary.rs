@@ -59,16 +59,41 @@ impl Lookup {
         })
     }
 
-    pub(super) fn codes(&self, column: &ArrayRef) -> Result<Codes, ArrowError> {
-        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-            return Ok(Codes::Dictionary {
-                codes: dictionary.keys().values().clone(),
-                nulls: dictionary.keys().nulls().cloned(),
-                positions: self.positions(dictionary.values())?,
-                oov_index: self.oov_index,
-            });
-        }
-        self.positions(column).map(Codes::Rows)
+    /// The greatest position that a value can have.
+    pub(super) fn greatest(&self) -> i64 {
+        let values = match &self.table {
+            Table::Strings(table) => table.len(),
+            Table::Integers(table) => table.len(),
+        };
+        i64::try_from(values).unwrap_or(i64::MAX).max(self.oov_index)
+    }
+
+    /// The positions, and how many values are not in the vocabulary; a null is none.
+    pub(super) fn codes(&self, column: &ArrayRef) -> Result<(Codes, usize), ArrowError> {
+        let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
+            let found = self.found(column)?;
+            let missing = found.iter().filter(|position| position.is_none()).count();
+            let unknown = missing - column.logical_null_count();
+            return Ok((Codes::Rows(self.positions(found)), unknown));
+        };
+        let (keys, values) = (dictionary.keys(), dictionary.values());
+        let found = self.found(values)?;
+        let is_unknown: Vec<bool> = (0..values.len())
+            .map(|code| values.is_valid(code) && found[code].is_none())
+            .collect();
+        let unknown = if is_unknown.contains(&true) {
+            let codes = keys.iter().flatten().filter_map(|code| usize::try_from(code).ok());
+            codes.filter(|&code| is_unknown[code]).count()
+        } else {
+            0
+        };
+        let codes = Codes::Dictionary {
+            codes: keys.values().clone(),
+            nulls: keys.nulls().cloned(),
+            positions: self.positions(found),
+            oov_index: self.oov_index,
+        };
+        Ok((codes, unknown))
     }
 
     /// Rows whose value is not in the vocabulary; a null is none.
@@ -90,9 +115,9 @@ impl Lookup {
             .collect())
     }
 
-    fn positions(&self, values: &ArrayRef) -> Result<Vec<i64>, ArrowError> {
-        let found = self.found(values)?.into_iter();
-        Ok(found.map(|position| position.unwrap_or(self.oov_index)).collect())
+    fn positions(&self, found: Vec<Option<i64>>) -> Vec<i64> {
+        let positions = found.into_iter().map(|position| position.unwrap_or(self.oov_index));
+        positions.collect()
     }
 
     /// Positions of values in the vocabulary.
@@ -135,20 +160,20 @@ mod tests {
     #[test]
     fn unknown_and_null_values_take_the_oov_index() {
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some("fr"), None, Some("xx"), Some("de")]));
-        let Codes::Rows(rows) = lookup().codes(&column).expect("strings") else {
+        let (Codes::Rows(rows), unknown) = lookup().codes(&column).expect("strings") else {
             panic!("a plain column gives a position for each row");
         };
-        assert_eq!(rows, [2, 0, 0, 1]);
+        assert_eq!((rows, unknown), (vec![2, 0, 0, 1], 1));
     }
 
     #[test]
     fn a_dictionary_is_looked_up_once_per_value() {
-        let keys = Int32Array::from(vec![Some(1), Some(0), None, Some(1)]);
-        let values = Arc::new(StringArray::from(vec!["fr", "de"]));
+        let keys = Int32Array::from(vec![Some(1), Some(0), None, Some(1), Some(2), Some(3), Some(3)]);
+        let values = Arc::new(StringArray::from(vec![Some("fr"), Some("de"), None, Some("xx")]));
         let column: ArrayRef = Arc::new(DictionaryArray::new(keys, values));
-        let Codes::Dictionary { positions, .. } = lookup().codes(&column).expect("strings") else {
+        let (Codes::Dictionary { positions, .. }, unknown) = lookup().codes(&column).expect("strings") else {
             panic!("a dictionary stays one");
         };
-        assert_eq!(positions, [2, 1]);
+        assert_eq!((positions, unknown), (vec![2, 1, 0, 0], 2));
     }
 }

@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{DateFolder, FORM, PlanRecord, decode, encode};
+use crate::batch::StandInsByFeature;
 use crate::digest::sha256;
 use crate::spec::Reason;
 use crate::storage::{Created, Place, StorageError};
@@ -48,6 +49,9 @@ pub struct Done {
     pub rows_rejected: usize,
     /// Rows not scored, by reason.
     pub by_reason: BTreeMap<Reason, usize>,
+    /// What stood for values of the rows that the model was given, by feature.
+    #[serde(default, skip_serializing_if = "StandInsByFeature::is_empty")]
+    pub stand_ins: StandInsByFeature,
     /// The device.
     pub device: String,
     /// Seconds by stage.

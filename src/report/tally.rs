@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 
-use crate::batch::{Part, StageTimes};
+use crate::batch::{Part, StageTimes, StandInsByFeature};
 use crate::clock::{Clock, micros};
 use crate::error::{Error, Seam};
 use crate::exit::ExitCode;
@@ -21,6 +21,7 @@ pub struct Tally {
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
     pub(super) rejected: BTreeMap<Reason, u64>,
+    pub(super) stand_ins: StandInsByFeature,
     /// Rows that were not scored.
     pub rejects: Vec<RecordBatch>,
     /// What each stage took.
@@ -36,6 +37,7 @@ impl Tally {
             rows_in: 0,
             rows_out: 0,
             rejected: BTreeMap::new(),
+            stand_ins: StandInsByFeature::default(),
             rejects: Vec::new(),
             stages: StageTimes::default(),
         }
@@ -49,6 +51,7 @@ impl Tally {
             rows_in: 0,
             rows_out: 0,
             rejected: BTreeMap::new(),
+            stand_ins: StandInsByFeature::default(),
             rejects: Vec::new(),
             stages: self.stages,
         }
@@ -61,6 +64,7 @@ impl Tally {
         for (reason, rows) in &part.rejected {
             *self.rejected.entry(*reason).or_insert(0) += *rows as u64;
         }
+        self.stand_ins.merge(&part.stand_ins);
         self.stages.merge(&part.stages);
         self.rejects.extend(part.rejects);
     }
@@ -106,6 +110,78 @@ impl Tally {
         Ok(())
     }
 
+    /// Judges the share of rows in which something stood for a value, for each feature by itself.
+    pub fn stand_ins_within_budget(&self, rows: &RowsSpec) -> Result<(), Error> {
+        let given = self.rows_given();
+        for (feature, counts) in self.stand_ins.iter() {
+            let budgets = [
+                (
+                    counts.unknown,
+                    "unknown",
+                    "max_unknown_fraction",
+                    rows.max_unknown_fraction,
+                ),
+                (
+                    counts.imputed,
+                    "imputed",
+                    "max_imputed_fraction",
+                    rows.max_imputed_fraction,
+                ),
+            ];
+            for (found, what, key, share) in budgets {
+                let Some(share) = share else { continue };
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a share needs no more digits than a float has"
+                )]
+                let exceeded = found as f64 > share * given as f64;
+                if exceeded {
+                    return Err(StandInsError {
+                        feature: feature.to_owned(),
+                        what,
+                        found,
+                        given,
+                        limit: format!("{key} = {share}"),
+                    }
+                    .into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What people should look at though the job allows it: features of which no value reached the model, and integers that became others.
+    pub fn doubtful_features(&self) -> Vec<String> {
+        let given = self.rows_given();
+        let mut doubtful = Vec::new();
+        for (feature, counts) in self.stand_ins.iter() {
+            let stood_in = counts.unknown + counts.imputed;
+            if given > 0 && stood_in >= given {
+                let of = |rows: u64, what: &str| (rows > 0).then(|| format!("{what} in {rows}"));
+                let which = [of(counts.unknown, "unknown"), of(counts.imputed, "imputed")];
+                let which: Vec<_> = which.into_iter().flatten().collect();
+                doubtful.push(format!(
+                    "no value of the feature `{feature}` reached the model: it was {} of {given} rows",
+                    which.join(" and ")
+                ));
+            }
+            if counts.precision_loss > 0 {
+                doubtful.push(format!(
+                    "the feature `{feature}` has integers that its float does not hold in {} of {given} rows; the nearest that it holds were scored",
+                    counts.precision_loss
+                ));
+            }
+        }
+        doubtful
+    }
+
+    /// Rows that the model was given.
+    fn rows_given(&self) -> u64 {
+        let by_the_model = [Reason::ModelError, Reason::NonfiniteOutput];
+        let of = |reason| self.rejected.get(&reason).copied().unwrap_or(0);
+        self.rows_out + by_the_model.into_iter().map(of).sum::<u64>()
+    }
+
     /// Refuses a run in which the model gave no result for any row: that is a fault of the model.
     pub fn model_works(&self) -> Result<(), Error> {
         let of = |reason| self.rejected.get(&reason).copied().unwrap_or(0);
@@ -119,6 +195,30 @@ impl Tally {
     fn reasons(&self) -> String {
         let reasons = self.rejected.iter().map(|(reason, rows)| format!("{reason} {rows}"));
         reasons.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Something stood for more values of a feature than the job allows.
+#[derive(Debug, thiserror::Error)]
+#[error("the feature `{feature}` is {what} in {found} of {given} rows, the job allows {limit}")]
+pub struct StandInsError {
+    feature: String,
+    what: &'static str,
+    found: u64,
+    given: u64,
+    limit: String,
+}
+
+impl Seam for StandInsError {
+    fn exit(&self) -> ExitCode {
+        ExitCode::BadRows
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "look at the column in the input: a category may be spelt otherwise now, or a column has become null; if it is right, raise the limit in [rows]; nothing was published"
+                .to_owned(),
+        )
     }
 }
 

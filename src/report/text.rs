@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use bytesize::ByteSize;
 
-use super::RunReport;
+use super::{Rows, RunReport};
+use crate::batch::StandIns;
 
 /// Digits of a digest that tell two models apart.
 const DIGEST_DIGITS: usize = 12;
@@ -17,20 +18,10 @@ pub(super) fn render(report: &RunReport) -> String {
         let _ = writeln!(text, "  {name:<11}{value}");
     };
     let rows = &report.rows;
-    let mut counts = format!(
-        "{} in, {} out, {} rejected",
-        grouped(rows.read),
-        grouped(rows.written),
-        grouped(rows.rejected)
-    );
-    if !rows.rejected_by_reason.is_empty() {
-        let reasons = rows
-            .rejected_by_reason
-            .iter()
-            .map(|(reason, rows)| format!("{reason} {}", grouped(*rows)));
-        let _ = write!(counts, " ({})", reasons.collect::<Vec<_>>().join(", "));
+    line("rows", counts(rows));
+    for (feature, counts) in rows.stand_ins.iter() {
+        line("stand-ins", format!("{feature}: {}", stand_ins(counts)));
     }
-    line("rows", counts);
     let digest = report.model.sha256.get(..DIGEST_DIGITS).unwrap_or(&report.model.sha256);
     line(
         "model",
@@ -110,6 +101,38 @@ pub(super) fn render(report: &RunReport) -> String {
         "published {} for {} (run {})\n{text}",
         report.job, report.date, report.run_id
     )
+}
+
+/// Rows by what became of them.
+fn counts(rows: &Rows) -> String {
+    let mut counts = format!(
+        "{} in, {} out, {} rejected",
+        grouped(rows.read),
+        grouped(rows.written),
+        grouped(rows.rejected)
+    );
+    if !rows.rejected_by_reason.is_empty() {
+        let reasons = rows
+            .rejected_by_reason
+            .iter()
+            .map(|(reason, rows)| format!("{reason} {}", grouped(*rows)));
+        let _ = write!(counts, " ({})", reasons.collect::<Vec<_>>().join(", "));
+    }
+    counts
+}
+
+/// What stood for values of a feature, and in how many rows.
+fn stand_ins(counts: StandIns) -> String {
+    let counts = [
+        ("unknown", counts.unknown),
+        ("imputed", counts.imputed),
+        ("not held exactly", counts.precision_loss),
+    ];
+    let counts = counts.iter().filter(|(_, rows)| *rows > 0);
+    let counts: Vec<_> = counts
+        .map(|(what, rows)| format!("{} {what}", grouped(*rows)))
+        .collect();
+    counts.join(", ")
 }
 
 /// Digits in groups of three.

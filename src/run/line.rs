@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::claim::{self, Claim, Intent, Start};
 use super::elsewhere;
@@ -242,6 +242,10 @@ impl<'a> Line<'a> {
         self.tally.model_works()?;
         self.tally
             .share_within_budget(&self.job.rows, self.claim.record.total_rows)?;
+        self.tally.stand_ins_within_budget(&self.job.rows)?;
+        for doubt in self.tally.doubtful_features() {
+            warn!("{doubt}");
+        }
         around.shutdown.go_on()?;
         let assembled = spool.finish()?;
         let Claim { opened, record, .. } = self.claim.clone();

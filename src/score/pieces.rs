@@ -10,7 +10,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
 
 use super::{ScoreError, Scored, Scorer, counted};
-use crate::batch::{Part, Stage, StageTimes};
+use crate::batch::{Part, Stage, StageTimes, StandInsByFeature};
 use crate::clock::Stopwatch;
 use crate::digest::sha256;
 use crate::error::Error;
@@ -68,6 +68,7 @@ impl Scorer {
         let mut part = Growing::new(&self.schema);
         let mut rejects = Vec::new();
         let mut rejected = BTreeMap::new();
+        let mut stand_ins = StandInsByFeature::default();
         let mut rows_out = 0;
         loop {
             let decoding = Stopwatch::start(clock);
@@ -89,6 +90,7 @@ impl Scorer {
             }
             rows_out += rows.num_rows();
             rejects.extend(scored.rejects);
+            stand_ins.merge(&scored.stand_ins);
             for (reason, rows) in counted(&bad) {
                 *rejected.entry(reason).or_insert(0) += rows;
             }
@@ -114,6 +116,7 @@ impl Scorer {
             rows_in,
             rows_out,
             rejected: rejected.into_iter().collect(),
+            stand_ins,
             stages,
         })
     }

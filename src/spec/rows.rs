@@ -19,6 +19,10 @@ pub struct RowsSpec {
     pub max_bad_rows: u64,
     /// Share of the rows, 0 to 1, that may be rejected before the run fails. Both limits must hold.
     pub max_bad_fraction: f64,
+    /// Share of the rows, 0 to 1, in which a category may be unknown before the run fails, for each feature by itself. Without it, any.
+    pub max_unknown_fraction: Option<f64>,
+    /// Share of the rows, 0 to 1, in which a value may be imputed before the run fails, for each feature by itself. Without it, any.
+    pub max_imputed_fraction: Option<f64>,
     /// Whether rejected rows are kept with the values of their features. They are personal data in many jobs, so not unless asked.
     pub include_values: bool,
     /// What is done with a bad row, by reason.
@@ -30,6 +34,8 @@ impl Default for RowsSpec {
         Self {
             max_bad_rows: MAX_BAD_ROWS,
             max_bad_fraction: MAX_BAD_FRACTION,
+            max_unknown_fraction: None,
+            max_imputed_fraction: None,
             include_values: false,
             on: RowActions::default(),
         }
@@ -63,6 +69,9 @@ pub struct RowActions {
     pub duplicate_key: Option<Action>,
     /// The model throws on the row by itself.
     pub model_error: Action,
+    /// An integer is another one in the float in which the model takes it. With `warn`, the default, it is scored and counted.
+    #[serde(skip_serializing_if = "OnPrecisionLoss::is_warn")]
+    pub precision_loss: OnPrecisionLoss,
 }
 
 impl Default for RowActions {
@@ -79,6 +88,7 @@ impl Default for RowActions {
             nonfinite_output: Action::Fail,
             duplicate_key: None,
             model_error: Action::Fail,
+            precision_loss: OnPrecisionLoss::Warn,
         }
     }
 }
@@ -98,6 +108,11 @@ impl RowActions {
             Reason::NonfiniteOutput => self.nonfinite_output,
             Reason::DuplicateKey => self.duplicate_key.unwrap_or_default(),
             Reason::ModelError => self.model_error,
+            Reason::PrecisionLoss => match self.precision_loss {
+                OnPrecisionLoss::Fail => Action::Fail,
+                // With `warn` there is no such row.
+                OnPrecisionLoss::Warn | OnPrecisionLoss::Reject => Action::Reject,
+            },
             // `input.on_corrupt_file` has decided before there is such a row.
             Reason::CorruptFile => Action::Reject,
         }
@@ -115,6 +130,27 @@ pub enum Action {
     Reject,
     /// What the contract has for nulls, or for unknown categories, takes its place. Only for values of features.
     Impute,
+}
+
+/// What is done with an integer that a float does not hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPrecisionLoss {
+    /// The nearest that it holds is scored; how many there are stands in the report, by feature, and in a warning.
+    #[default]
+    Warn,
+    /// The run fails.
+    Fail,
+    /// The row goes to the rejects file and counts against the limits.
+    Reject,
+}
+
+impl OnPrecisionLoss {
+    /// The default is left out of a plan's identity, as all versions did that did not know it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_warn(&self) -> bool {
+        *self == Self::Warn
+    }
 }
 
 /// Why a row is bad.
@@ -143,13 +179,15 @@ pub enum Reason {
     DuplicateKey,
     /// The model throws on the row by itself.
     ModelError,
+    /// An integer is another one in the float in which the model takes it.
+    PrecisionLoss,
     /// The row group cannot be decoded.
     CorruptFile,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NullKey,
         Self::NullFeature,
         Self::NanFeature,
@@ -161,6 +199,7 @@ impl Reason {
         Self::NonfiniteOutput,
         Self::DuplicateKey,
         Self::ModelError,
+        Self::PrecisionLoss,
         Self::CorruptFile,
     ];
 
@@ -178,6 +217,7 @@ impl Reason {
             Self::NonfiniteOutput => "NONFINITE_OUTPUT",
             Self::DuplicateKey => "DUPLICATE_KEY",
             Self::ModelError => "MODEL_ERROR",
+            Self::PrecisionLoss => "PRECISION_LOSS",
             Self::CorruptFile => "CORRUPT_FILE",
         }
     }
@@ -196,6 +236,7 @@ impl Reason {
             Self::NonfiniteOutput => "the model's result is infinite or not a number",
             Self::DuplicateKey => "an earlier row has the same key",
             Self::ModelError => "the model throws on this row",
+            Self::PrecisionLoss => "the model takes the integer as a float, which does not hold it",
             Self::CorruptFile => "the row group cannot be decoded",
         }
     }
@@ -214,6 +255,7 @@ impl Reason {
             | Self::NonfiniteOutput
             | Self::DuplicateKey
             | Self::ModelError
+            | Self::PrecisionLoss
             | Self::CorruptFile => false,
         }
     }
@@ -227,11 +269,15 @@ impl fmt::Display for Reason {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, RowActions};
+    use super::{OnPrecisionLoss, Reason, RowActions};
 
     #[test]
     fn every_reason_is_a_key_of_the_table_of_actions() {
-        let table = serde_json::to_value(RowActions::default()).unwrap();
+        let actions = RowActions {
+            precision_loss: OnPrecisionLoss::Fail,
+            ..RowActions::default()
+        };
+        let table = serde_json::to_value(actions).unwrap();
         let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
         // `input.on_corrupt_file` decides about that one.
         keys.push(Reason::CorruptFile.name().to_owned());

@@ -49,7 +49,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("validate", "document problem schedule spec"),
     // Doors to the world.
     ("storage", "settings validate"),
-    ("records", "schedule spec storage validate"),
+    ("records", "batch schedule spec storage validate"),
     ("hold", "records shutdown storage"),
     ("contract", ""),
     ("registry", "contract storage"),

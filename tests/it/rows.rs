@@ -2,9 +2,11 @@
 
 mod folders;
 mod instants;
+mod integers;
 mod isolation;
 mod picky;
 mod policy;
 mod property;
 mod rescore;
 mod schema;
+mod stand_ins;

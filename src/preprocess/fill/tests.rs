@@ -112,12 +112,15 @@ fn a_vector_beside_scalars_lies_row_by_row() {
 
 #[test]
 fn codes_become_positions_in_the_type_of_the_tensor() {
-    let codes = Column::Codes(Codes::Dictionary {
-        codes: vec![1, 0, 7].into(),
-        nulls: Some(vec![true, false, true].into()),
-        positions: vec![3, 4],
-        oov_index: 9,
-    });
+    let codes = Column::Codes(
+        Codes::Dictionary {
+            codes: vec![1, 0, 7].into(),
+            nulls: Some(vec![true, false, true].into()),
+            positions: vec![3, 4],
+            oov_index: 9,
+        },
+        1,
+    );
     let tensor = tensor(
         &input(TensorType::Int64, 1),
         &[&codes],

@@ -13,7 +13,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::batch::{ChunkId, Part, StageTimes};
+use crate::batch::{ChunkId, Part, StageTimes, StandInsByFeature};
 use crate::digest::sha256;
 use crate::plan::generation;
 use crate::records::{FORM, PlanModel, PlanRecord};
@@ -78,6 +78,7 @@ pub(super) fn part(desk: &Desk, plan: &PlanRecord, chunk: usize) -> Part {
         rows_in: ROWS,
         rows_out: ROWS,
         rejected: Vec::new(),
+        stand_ins: StandInsByFeature::default(),
         stages: StageTimes::default(),
     }
 }
