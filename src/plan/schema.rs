@@ -226,7 +226,7 @@ impl Check<'_> {
             // That has been said.
             return;
         }
-        let other_case = alike.to(name).find(|own| kind.columns.contains_key(own));
+        let other_case = alike.to(name).find(|own| *own != name);
         self.mismatches.push(Mismatch {
             file: kind.name().to_owned(),
             column: name.to_owned(),
@@ -239,7 +239,8 @@ impl Check<'_> {
             },
             hint: other_case
                 .map(|own| {
-                    format!("there is `{own}`; names are compared by case, unless input.case_insensitive = true")
+                    let place = if kind.is_folder(own) { " in the path" } else { "" };
+                    format!("there is `{own}`{place}; names are compared by case, unless input.case_insensitive = true")
                 })
                 .or_else(|| self.above(name))
                 .or_else(|| names::hidden(kind.footer, name)),

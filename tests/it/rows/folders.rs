@@ -133,6 +133,34 @@ fn path_goes_before_the_file_and_a_warning_says_so_where_they_may_differ() {
 }
 
 #[test]
+fn folder_whose_name_is_of_another_case_is_named_or_taken() {
+    let job = job();
+    write(&job, "A=1/a.parquet", 0, &["a"], &[]);
+    let run = job.run();
+    run.expect_refusal(ExitCode::Schema).expect_said(&[
+        "column `a`",
+        "[other case]",
+        "there is `A` in the path",
+        "input.case_insensitive",
+    ]);
+    let run = job.job("input.case_insensitive", "true").run();
+    run.expect_success();
+    assert_eq!(run.partition().numbers("score"), in_files());
+}
+
+#[test]
+fn folders_that_a_pattern_matches_are_columns() {
+    let job = job().job("input.path", &format!("'features/date={DATE}/a=*/*.parquet'"));
+    for a in ["1", "2"] {
+        write(&job, &format!("a={a}/a.parquet"), 0, &["a"], &[]);
+    }
+    let run = job.run();
+    run.expect_success();
+    let [one, two] = [0.0, 1.0].map(|more| in_files().into_iter().map(move |score| score + more));
+    assert_eq!(run.partition().numbers("score"), one.chain(two).collect::<Vec<_>>());
+}
+
+#[test]
 fn folder_whose_text_is_of_no_use_is_named() {
     for (without, file, parts) in [
         (
