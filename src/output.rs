@@ -4,7 +4,7 @@
 
 mod copy;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -13,19 +13,19 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescPtr, SchemaDescriptor, Type};
 
 pub use copy::copy_columns;
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::plan::Columns;
+use crate::plan::{Annotations, Columns};
 use crate::validate::LineageColumns;
 
 /// Level 3 is what readers of such files are used to; higher ones cost more than they save.
@@ -58,6 +58,7 @@ impl Lineage {
 #[derive(Debug, Clone)]
 pub struct OutputSchema {
     logical: SchemaRef,
+    descriptor: SchemaDescPtr,
     part: SchemaRef,
     scored: SchemaRef,
     constants: SchemaRef,
@@ -73,7 +74,7 @@ impl OutputSchema {
         names: &LineageColumns,
         inference_time: DateTime<Utc>,
         run_id: &str,
-    ) -> Result<Self, NameError> {
+    ) -> Result<Self, OutputError> {
         let carried: Vec<FieldRef> = columns.carried().map(plain).collect();
         let mut part = carried.clone();
         part.extend(contract.outputs.iter().flat_map(output_fields));
@@ -94,8 +95,10 @@ impl OutputSchema {
                 .map(|lineage| Arc::new(Field::new(lineage.name(), lineage_type(lineage), false))),
         );
         unique(&part)?;
+        let descriptor = described(&Schema::new(part.clone()), &columns.annotations).map_err(SchemaError)?;
         let (scored, constants) = part.split_at(part.len() - lineage.len());
         Ok(Self {
+            descriptor: Arc::new(descriptor),
             scored: Arc::new(Schema::new(scored.to_vec())),
             constants: Arc::new(Schema::new(constants.to_vec())),
             logical: Arc::new(Schema::new(part.iter().map(plain).collect::<Vec<_>>())),
@@ -115,6 +118,11 @@ impl OutputSchema {
         &self.part
     }
 
+    /// The columns in Parquet's own terms.
+    pub fn descriptor(&self) -> &SchemaDescPtr {
+        &self.descriptor
+    }
+
     /// The columns of parts that differ from row to row.
     pub fn scored(&self) -> &SchemaRef {
         &self.scored
@@ -130,14 +138,18 @@ impl OutputSchema {
     pub fn properties(&self) -> WriterPropertiesBuilder {
         let carried = self.carried.len();
         let fields = self.scored.fields().iter().enumerate();
-        fields.fold(properties(), |properties, (position, field)| {
+        let places = self.descriptor.columns().iter().filter(|column| is_place(column));
+        let properties = places.fold(properties(), |properties, column| {
+            properties.set_column_statistics_enabled(column.path().clone(), EnabledStatistics::None)
+        });
+        fields.fold(properties, |properties, (position, field)| {
             let column = ColumnPath::from(field.name().as_str());
             match field.data_type() {
                 DataType::Float16 | DataType::Float32 | DataType::Float64 => {
                     properties.set_column_dictionary_enabled(column, false)
                 }
                 DataType::FixedSizeList(..) if position >= carried => {
-                    let elements = ["list", "element"].map(str::to_owned);
+                    let elements = ["list", ELEMENT].map(str::to_owned);
                     let path = ColumnPath::new([vec![field.name().clone()], elements.to_vec()].concat());
                     properties.set_column_dictionary_enabled(path, false)
                 }
@@ -161,12 +173,37 @@ impl OutputSchema {
 
     /// A file of these columns without rows, as text, from which a file of parts can be begun by any process.
     pub fn template(&self) -> Result<String, SchemaError> {
-        encode_template(&self.part, &self.logical).map_err(SchemaError)
+        encode_template(&self.descriptor, &self.logical).map_err(SchemaError)
     }
 }
 
-fn encode_template(part: &Schema, logical: &Schema) -> Result<String, ParquetError> {
-    let descriptor = ArrowSchemaConverter::new().convert(part)?;
+/// Whether a column holds shapes, whose bytes have no order.
+pub fn is_place(column: &ColumnDescriptor) -> bool {
+    matches!(
+        column.logical_type_ref(),
+        Some(LogicalType::Geometry(_) | LogicalType::Geography(_))
+    )
+}
+
+/// The columns in Parquet's own terms: as Arrow's types say, with what these do not say.
+fn described(schema: &Schema, annotations: &BTreeMap<String, Annotations>) -> Result<SchemaDescriptor, ParquetError> {
+    let descriptor = ArrowSchemaConverter::new().convert(schema)?;
+    if annotations.is_empty() {
+        return Ok(descriptor);
+    }
+    let root = descriptor.root_schema();
+    let columns = root
+        .get_fields()
+        .iter()
+        .map(|column| match annotations.get(column.name()) {
+            Some(annotations) => annotations.applied(column),
+            None => Ok(Arc::clone(column)),
+        });
+    let root = Type::group_type_builder(root.name()).with_fields(columns.collect::<Result<_, _>>()?);
+    Ok(SchemaDescriptor::new(Arc::new(root.build()?)))
+}
+
+fn encode_template(descriptor: &SchemaDescriptor, logical: &Schema) -> Result<String, ParquetError> {
     let types = KeyValue::new(ARROW_SCHEMA.to_owned(), encode_arrow_schema(logical));
     let properties = properties().set_key_value_metadata(Some(vec![types])).build();
     let writer = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::new(properties))?;
@@ -192,13 +229,33 @@ pub fn properties() -> WriterPropertiesBuilder {
         .set_created_by(concat!("batch-infer ", env!("CARGO_PKG_VERSION")).to_owned())
 }
 
-/// A dictionary is a way to write a column, not a type that a reader should see.
+/// Name of the elements of a list, by the specification of Parquet; Arrow calls them `item`, and some readers look for a column by its path.
+pub const ELEMENT: &str = "element";
+
+/// A column as a reader sees it.
 fn plain(field: &FieldRef) -> FieldRef {
-    match field.data_type() {
-        DataType::Dictionary(_, value) => {
-            Arc::new(Field::new(field.name(), value.as_ref().clone(), field.is_nullable()))
-        }
-        _ => Arc::new(Field::new(field.name(), field.data_type().clone(), field.is_nullable())),
+    Arc::new(Field::new(
+        field.name(),
+        as_written(field.data_type()),
+        field.is_nullable(),
+    ))
+}
+
+/// The type that stands for another one in a file. A dictionary is a way to write a column and not a type that a reader should see; of a
+/// `date64` Parquet would know the milliseconds and not that it is a date.
+fn as_written(kind: &DataType) -> DataType {
+    let inside = |field: &FieldRef, name: &str| -> FieldRef {
+        Arc::new(Field::new(name, as_written(field.data_type()), field.is_nullable()))
+    };
+    match kind {
+        DataType::Dictionary(_, value) => as_written(value),
+        DataType::Date64 => DataType::Date32,
+        DataType::List(field) => DataType::List(inside(field, ELEMENT)),
+        DataType::LargeList(field) => DataType::LargeList(inside(field, ELEMENT)),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inside(field, ELEMENT), *size),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| inside(field, field.name())).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(inside(entries, entries.name()), *sorted),
+        other => other.clone(),
     }
 }
 
@@ -235,7 +292,7 @@ fn output_fields(output: &Output) -> Vec<FieldRef> {
         None if is_scalar(output) => vec![scalar(&output.column)],
         None => {
             let size = i32::try_from(output.width()).unwrap_or(i32::MAX);
-            let list = DataType::FixedSizeList(Arc::new(Field::new_list_field(value, false)), size);
+            let list = DataType::FixedSizeList(Arc::new(Field::new(ELEMENT, value, false)), size);
             vec![Arc::new(Field::new(&output.column, list, false))]
         }
     }
@@ -268,6 +325,33 @@ fn unique(fields: &[FieldRef]) -> Result<(), NameError> {
         });
     }
     Ok(())
+}
+
+/// Why there is no output of such columns.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Names clash.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The columns have no form in Parquet.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+impl Seam for OutputError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Name(error) => error.exit(),
+            Self::Schema(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Name(error) => error.hint(),
+            Self::Schema(_) => None,
+        }
+    }
 }
 
 /// The columns have no form in Parquet.
@@ -354,7 +438,7 @@ mod tests {
                 let name = format!("c{number}");
                 let schema = Schema::new(vec![Field::new(&name, kind.clone(), nullable)]);
                 let expected = ArrowSchemaConverter::new().convert(&schema).unwrap();
-                let read = template(&encode_template(&schema, &schema).unwrap()).unwrap();
+                let read = template(&encode_template(&expected, &schema).unwrap()).unwrap();
                 assert_eq!(read.file_metadata().schema(), expected.root_schema(), "{name}");
             }
         }
@@ -365,7 +449,7 @@ mod tests {
         for name in ["amount in €", "a;b", "x (y)", "required", "=", "{", "täg"] {
             let schema = Schema::new(vec![Field::new(name, DataType::Int64, false)]);
             let expected = ArrowSchemaConverter::new().convert(&schema).unwrap();
-            let read = template(&encode_template(&schema, &schema).unwrap()).unwrap();
+            let read = template(&encode_template(&expected, &schema).unwrap()).unwrap();
             assert_eq!(read.file_metadata().schema(), expected.root_schema(), "{name}");
         }
     }

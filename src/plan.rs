@@ -3,6 +3,7 @@
 //! Takes a [`Job`], its model and what the input's listing and footers say; gives the files, the chunks in order, the columns to read
 //! and the columns to write. Reads footers only, scores nothing and writes nothing.
 
+mod annotations;
 mod accepts;
 mod chunks;
 mod claims;
@@ -45,6 +46,7 @@ use crate::spec::{OnCorruptFile, OnEmpty};
 use crate::storage::Place;
 use crate::validate::Job;
 
+pub use annotations::Annotations;
 pub use chunks::{Chunk, Span};
 pub use column_type::same_values;
 pub use columns::Columns;

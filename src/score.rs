@@ -178,7 +178,7 @@ impl Scorer {
         } = self.rows(input, published.as_ref(), &mut stages)?;
         let encoding = Stopwatch::start(self.clock.as_ref());
         let bytes = match published {
-            Some(_) => write::encode(&rows)?,
+            Some(_) => write::encode(&self.schema, &rows)?,
             None => self.encoder.encode(&rows, &encoded)?,
         };
         let sha256 = sha256(&bytes);

@@ -14,10 +14,12 @@ use arrow::array::{
     ArrayRef, AsArray, FixedSizeListArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, UInt8Type};
+use arrow::datatypes::{DataType, Field, SchemaRef, UInt8Type};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 
 pub use growing::Growing;
 pub use part::PartEncoder;
@@ -26,13 +28,25 @@ use crate::batch::Predictions;
 use crate::contract::{Contract, Output, TensorType};
 use crate::error::Seam;
 use crate::exit::ExitCode;
-use crate::output::{self, Lineage, OutputSchema, is_scalar};
+use crate::output::{self, ELEMENT, Lineage, OutputSchema, is_scalar};
 
 /// Encodes rows that have all columns of the output.
-pub fn encode(batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(output::properties().build()))?;
+pub fn encode(schema: &OutputSchema, batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
+    let mut writer = writer(schema, batch.schema(), output::properties().build())?;
     writer.write(batch)?;
     Ok(writer.into_inner()?)
+}
+
+/// A writer of all columns of the output, which come in these Arrow types.
+fn writer(
+    schema: &OutputSchema,
+    columns: SchemaRef,
+    properties: WriterProperties,
+) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_parquet_schema(schema.descriptor().as_ref().clone());
+    ArrowWriter::try_new_with_options(Vec::new(), columns, options)
 }
 
 /// The rows of one chunk as they will be written, with all columns.
@@ -111,7 +125,7 @@ fn output_columns(output: &Output, values: &ArrayRef, columns: &mut Vec<ArrayRef
     } else if is_scalar(output) {
         columns.push(values);
     } else {
-        let element = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+        let element = Arc::new(Field::new(ELEMENT, values.data_type().clone(), false));
         let size = i32::try_from(width).unwrap_or(i32::MAX);
         columns.push(Arc::new(FixedSizeListArray::try_new(element, size, values, None)?));
     }

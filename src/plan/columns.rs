@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::annotations::Annotations;
 use super::names::OwnNames;
 
 /// Columns that are read and columns that are carried.
@@ -22,6 +23,8 @@ pub struct Columns {
     pub parsed: BTreeMap<String, DataType>,
     /// Type of each column that is read, the same for every file.
     pub types: BTreeMap<String, DataType>,
+    /// What Parquet says of carried columns and Arrow does not, where all files say the same.
+    pub annotations: BTreeMap<String, Annotations>,
 }
 
 impl Columns {
@@ -37,6 +40,7 @@ impl Columns {
             passthrough: Vec::new(),
             parsed: BTreeMap::new(),
             types: types.into_iter().collect(),
+            annotations: BTreeMap::new(),
         }
     }
 
@@ -54,6 +58,7 @@ impl Columns {
             read: Vec::new(),
             parsed: BTreeMap::new(),
             types: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             keys,
             passthrough,
         }

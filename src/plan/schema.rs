@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use super::accepts::{accepts, expected};
+use super::annotations::Annotations;
 use super::column_type::{self, Reach};
 use super::footers::Footer;
 use super::kinds::{Kind, kinds};
@@ -298,10 +299,14 @@ impl Check<'_> {
         let carried = |names: &[String]| -> Vec<FieldRef> {
             let known = names.iter().filter_map(|name| types.get(name).map(|kind| (name, kind)));
             known
-                .map(|(name, kind)| Arc::new(Field::new(name, kind.clone(), nullable(kinds, name))))
+                // In other dates a file may have nulls there, and readers of all dates want one schema.
+                .map(|(name, kind)| Arc::new(Field::new(name, kind.clone(), true)))
                 .collect()
         };
+        let carried_names = self.job.keys.iter().chain(&self.job.passthrough);
+        let annotations = carried_names.filter_map(|name| Some((name.clone(), annotations(kinds, name)?)));
         Columns {
+            annotations: annotations.collect(),
             keys: carried(&self.job.keys),
             passthrough: carried(&self.job.passthrough),
             parsed: self.parsed(kinds, &types),
@@ -400,10 +405,18 @@ fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-/// Whether any file may have nulls in the column.
-fn nullable(kinds: &[Kind<'_>], name: &str) -> bool {
-    let nullable = |field: &FieldRef| field.is_nullable() || field.data_type() == &DataType::Null;
-    kinds
+/// What Parquet says of a column and Arrow does not, where all files with values of it say the same.
+fn annotations(kinds: &[Kind<'_>], name: &str) -> Option<Annotations> {
+    let of_file = |kind: &Kind<'_>| {
+        let root = kind.footer.metadata.file_metadata().schema_descr().root_schema();
+        let own = kind.footer.own_names.of(name);
+        let column = root.get_fields().iter().find(|field| field.name() == own);
+        column.map(|column| Annotations::of(column)).unwrap_or_default()
+    };
+    let kinds = kinds
         .iter()
-        .any(|kind| kind.is_folder(name) || kind.column(name).is_some_and(nullable))
+        .filter(|kind| kind.is_folder(name) || !kind.is_valueless(name));
+    let mut found = kinds.map(of_file);
+    let first = found.next().filter(|first| !first.is_empty())?;
+    found.all(|other| other == first).then_some(first)
 }

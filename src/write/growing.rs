@@ -1,10 +1,12 @@
 //! A part that is written a few rows at a time.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use super::WriteError;
+use super::{WriteError, writer};
 use crate::output::OutputSchema;
 
 /// Bytes of a dictionary. Rows come in pieces where long texts repeat, and written out one by one they would fill the memory.
@@ -31,7 +33,7 @@ impl Growing {
         if let Some(writer) = &mut self.writer {
             return Ok(writer.write(rows)?);
         }
-        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(self.properties()))?;
+        let mut writer = writer(&self.schema, rows.schema(), self.properties())?;
         writer.write(rows)?;
         self.writer = Some(writer);
         Ok(())
@@ -45,10 +47,9 @@ impl Growing {
     /// The bytes of a Parquet file with all rows in one row group.
     pub fn finish(self) -> Result<Vec<u8>, WriteError> {
         let properties = self.properties();
-        let writer = self.writer.map_or_else(
-            || ArrowWriter::try_new(Vec::new(), self.schema.part().clone(), Some(properties)),
-            Ok,
-        )?;
+        let writer = self
+            .writer
+            .map_or_else(|| writer(&self.schema, Arc::clone(self.schema.part()), properties), Ok)?;
         Ok(writer.into_inner()?)
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
@@ -22,7 +22,7 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, SchemaDescPtr};
 
 use super::{WriteError, lineage, statistics};
 use crate::batch::EncodedColumn;
-use crate::output::{OutputSchema, copy_columns};
+use crate::output::{OutputSchema, copy_columns, is_place};
 
 /// Numbers of rows for which constants are kept: most chunks of a plan have one of very few sizes.
 const KEPT_CONSTANTS: usize = 4;
@@ -46,7 +46,7 @@ impl PartEncoder {
     /// An encoder for parts of these columns.
     pub fn new(schema: &OutputSchema) -> Result<Self, WriteError> {
         Ok(Self {
-            descriptor: Arc::new(ArrowSchemaConverter::new().convert(schema.part())?),
+            descriptor: Arc::clone(schema.descriptor()),
             properties: Arc::new(schema.properties().build()),
             schema: schema.clone(),
             constants: Mutex::default(),
@@ -146,6 +146,7 @@ fn copy(
     array: &ArrayRef,
 ) -> Result<(), WriteError> {
     let found = &column.metadata;
+    let is_place = is_place(&descriptor);
     let start = offset(found.byte_range().0);
     let mut metadata = ColumnChunkMetaData::builder(descriptor)
         .set_compression_codec(found.compression_codec())
@@ -155,7 +156,7 @@ fn copy(
         .set_total_uncompressed_size(found.uncompressed_size())
         .set_dictionary_page_offset(found.dictionary_page_offset().map(|at| at - start))
         .set_data_page_offset(found.data_page_offset() - start);
-    if let Some(statistics) = statistics::of(array)? {
+    if let Some(statistics) = statistics::of(array)?.filter(|_| !is_place) {
         metadata = metadata.set_statistics(statistics);
     }
     let mut pages = OffsetIndexBuilder::new();

@@ -130,7 +130,7 @@ def output_fields(output):
         return [(name, value) for name in output["columns"]]
     if output["shape"][1:] in ([], [1]):
         return [(output["column"], value)]
-    return [(output["column"], pa.list_(pa.field("item", value, nullable=False), output["shape"][1]))]
+    return [(output["column"], pa.list_(pa.field("element", value, nullable=False), output["shape"][1]))]
 
 
 def model_folder(model):

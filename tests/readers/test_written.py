@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import uuid
 
 import duckdb
 import polars as pl
@@ -182,3 +183,88 @@ def test_an_encrypted_column_that_is_read_is_refused_by_its_name(tmp_path, colum
     assert f"part-0.parquet` encrypts the column `{columns[0]}`" in done.stderr, done.stderr
     assert "without encryption" in done.stderr
     assert not published(tmp_path).exists()
+
+
+def model_columns(rows):
+    """The columns that the model and the key need."""
+    return {
+        "k": pa.array(range(rows), pa.int64()),
+        "small": pa.array([1] * rows, pa.int8()),
+        "medium": pa.array([1] * rows, pa.int32()),
+        "large": pa.array([1] * rows, pa.int64()),
+        "at": pa.array([5] * rows, pa.int64()),
+    }
+
+
+DAYS = pa.array([datetime.date(2026, 11, 19), datetime.date(1969, 12, 31), None], pa.date64())
+NAMES = pa.array([uuid.UUID(int=7).bytes, uuid.UUID(int=8).bytes, None], pa.uuid())
+DOCUMENTS = pa.array(['{"a": 1}', "[]", None], pa.json_())
+
+
+def typed_columns():
+    """Columns whose Parquet type says more than Arrow's storage does, at the top and inside others."""
+    return {
+        "day": DAYS,
+        "name": NAMES,
+        "document": DOCUMENTS,
+        "days": pa.ListArray.from_arrays([0, 2, 3, 3], DAYS),
+        "names": pa.ListArray.from_arrays([0, 2, 3, 3], NAMES),
+        "both": pa.StructArray.from_arrays([NAMES, DAYS, DOCUMENTS], names=["name", "day", "document"]),
+        "by_text": pa.MapArray.from_arrays([0, 1, 1, 2], pa.array(["a", "b"]), NAMES[:2]),
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"store_schema": False}, {"use_dictionary": False, "compression": "zstd"}])
+def test_carried_columns_keep_their_types_wherever_they_stand(tmp_path, options):
+    given = day_of(tmp_path) / "part-0.parquet"
+    columns = typed_columns()
+    pq.write_table(pa.table(model_columns(3) | columns), given, **options)
+    done = run(tmp_path, list(columns))
+    assert done.returncode == 0, done.stderr
+    found = pq.ParquetFile(published(tmp_path))
+    leaves = {}
+    for place in range(len(found.schema)):
+        leaf = found.schema.column(place)
+        leaves[leaf.path] = (str(leaf.logical_type), leaf.physical_type)
+    assert {path: leaf for path, leaf in leaves.items() if path.split(".")[0] in columns} == {
+        "day": ("Date", "INT32"),
+        "name": ("UUID", "FIXED_LEN_BYTE_ARRAY"),
+        "document": ("JSON", "BYTE_ARRAY"),
+        "days.list.element": ("Date", "INT32"),
+        "names.list.element": ("UUID", "FIXED_LEN_BYTE_ARRAY"),
+        "both.name": ("UUID", "FIXED_LEN_BYTE_ARRAY"),
+        "both.day": ("Date", "INT32"),
+        "both.document": ("JSON", "BYTE_ARRAY"),
+        "by_text.key_value.key": ("String", "BYTE_ARRAY"),
+        "by_text.key_value.value": ("UUID", "FIXED_LEN_BYTE_ARRAY"),
+    }
+    names = ", ".join(f'"{name}"' for name in columns)
+    rows = [f"select {names} from read_parquet('{file}', hive_partitioning=false) order by k" for file in (given, published(tmp_path))]
+    given, carried = map(duckdb.sql, rows)
+    assert list(map(str, carried.types)) == list(map(str, given.types))
+    assert carried.fetchall() == given.fetchall()
+
+
+@pytest.mark.skipif(int(duckdb.__version__.split(".")[0]) < 2, reason="writes no VARIANT")
+def test_times_with_a_zone_and_variants_of_duckdb_keep_their_types(tmp_path):
+    given = day_of(tmp_path) / "part-0.parquet"
+    rows = "select i as k, 1::tinyint as small, 1::int as medium, 1::bigint as large, 5::bigint as at"
+    typed = "'12:00:00+02'::timetz as clock, (i::int)::variant as anything, [uuid()] as names"
+    duckdb.sql(f"copy ({rows}, {typed} from range(3) t(i)) to '{given}'")
+    done = run(tmp_path, ["clock", "anything", "names"])
+    assert done.returncode == 0, done.stderr
+    columns = "clock, anything::varchar, names"
+    kinds = [str(kind) for kind in duckdb.sql(f"select clock, anything, names from '{published(tmp_path)}'").types]
+    assert kinds == ["TIME WITH TIME ZONE", "VARIANT", "UUID[]"]
+    of = lambda file: duckdb.sql(f"select {columns} from read_parquet('{file}', hive_partitioning=false) order by k").fetchall()
+    assert of(published(tmp_path)) == of(given)
+
+
+def test_keys_are_optional_also_where_the_input_has_no_nulls(tmp_path):
+    schema = pa.schema([pa.field(name, column.type, nullable=False) for name, column in model_columns(3).items()])
+    pq.write_table(pa.table(model_columns(3), schema=schema), day_of(tmp_path) / "part-0.parquet")
+    done = run(tmp_path, ["large"])
+    assert done.returncode == 0, done.stderr
+    found = pq.ParquetFile(published(tmp_path)).schema_arrow
+    assert found.field("k").nullable and found.field("large").nullable
+    assert not found.field("micros").nullable

@@ -82,6 +82,7 @@ fn schema(carried: &RecordBatch) -> OutputSchema {
         passthrough: fields.iter().skip(1).cloned().collect(),
         parsed: std::collections::BTreeMap::default(),
         types: BTreeMap::default(),
+        annotations: BTreeMap::default(),
     };
     let name = |name: &str| Some(name.to_owned());
     let names = LineageColumns {
