@@ -1,9 +1,10 @@
 //! The commands that look and do not score: plan, validate, doctor, model, config, head.
 
+use arrow::datatypes::{DataType, TimeUnit};
 use serde_json::Value;
 
 use crate::cli::expect_answer;
-use crate::support::{DATE, JobFixture, repository};
+use crate::support::{DATE, JobFixture, cast_column, repository};
 
 /// What a command on the fixture's job says.
 #[track_caller]
@@ -55,6 +56,18 @@ fn columns_of_a_date_are_validated_without_scoring() {
         said,
         "fraud-detector: the job file is valid, and the 100 rows of 2026-11-19 fit fraud-detector version 2\n"
     );
+}
+
+#[test]
+fn carried_columns_that_spark_does_not_open_are_told() {
+    let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let fixture = JobFixture::new()
+        .job("input.passthrough", "['event_time', 'amount']")
+        .features(|features| features.changed(None, move |batch| cast_column(batch, "event_time", &nanos)));
+    let said = said(&fixture, "validate", &["--date", DATE]);
+    let told = "Spark will not open the predictions because of `event_time` (TIMESTAMP in nanoseconds)";
+    assert!(said.contains(told), "{said}");
+    assert!(!said.contains("`amount`"), "{said}");
 }
 
 #[test]
