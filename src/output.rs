@@ -3,7 +3,7 @@
 //! Written by `write`, put together by `publish`; both take the schema from here and know nothing of one another.
 
 mod copy;
-mod spark;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, SchemaDescPtr, SchemaDescriptor, Type};
 
 pub use copy::copy_columns;
-pub use spark::{RefusedBySpark, refused_by_spark};
+pub use refusals::{Refusal, refusals};
 
 use crate::contract::{Contract, Output, TensorType, Verdict};
 use crate::error::Seam;

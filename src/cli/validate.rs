@@ -1,13 +1,15 @@
 //! `validate`: checks a job file, and with a date its model and the input's columns.
 
-use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate};
 use serde::Serialize;
 
 use super::args::ValidateArgs;
 use super::context::Context;
 use crate::error::Error;
 use crate::exit::ExitCode;
-use crate::output::{RefusedBySpark, refused_by_spark};
+use crate::output::{OutputSchema, Refusal, refusals};
 use crate::run;
 
 /// A job file is checked for some date even when none is given: the rules for paths hold for all dates alike.
@@ -19,8 +21,8 @@ struct Validated {
     valid: bool,
     date: Option<NaiveDate>,
     rows: Option<u64>,
-    /// Carried columns for which Spark would not open the predictions.
-    refused_by_spark: Vec<RefusedBySpark>,
+    /// Columns for which a reader would not open the predictions.
+    refusals: Vec<Refusal>,
 }
 
 pub(super) fn validate(args: &ValidateArgs, context: &Context) -> Result<ExitCode, Error> {
@@ -31,7 +33,7 @@ pub(super) fn validate(args: &ValidateArgs, context: &Context) -> Result<ExitCod
         valid: true,
         date: args.date,
         rows: None,
-        refused_by_spark: Vec::new(),
+        refusals: Vec::new(),
     };
     let text = match args.date {
         None => format!("{}: the job file is valid\n", job.name),
@@ -39,27 +41,31 @@ pub(super) fn validate(args: &ValidateArgs, context: &Context) -> Result<ExitCod
             let terminal = context.terminal(&settings)?;
             let ready = terminal.around(&settings, |around| run::ready(&job, around))?;
             facts.rows = Some(ready.plan.rows);
-            facts.refused_by_spark = refused_by_spark(ready.plan.columns.carried());
+            let contract = ready.preprocessor.contract();
+            let output = OutputSchema::new(&ready.plan.columns, contract, &job.lineage, DateTime::UNIX_EPOCH, "")?;
+            facts.refusals = refusals(output.descriptor());
             let fits = format!(
                 "{}: the job file is valid, and the {} rows of {date} fit {} version {}\n",
                 job.name, ready.plan.rows, ready.artifact.contract.name, ready.artifact.contract.version
             );
-            fits + &for_spark(&facts.refused_by_spark)
+            fits + &for_readers(&facts.refusals)
         }
     };
     context.print(&facts, &text);
     Ok(ExitCode::Success)
 }
 
-fn for_spark(refused: &[RefusedBySpark]) -> String {
-    if refused.is_empty() {
-        return String::new();
+/// One line for each reader.
+fn for_readers(refusals: &[Refusal]) -> String {
+    let mut columns: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for Refusal { reader, column, kind } in refusals {
+        columns.entry(reader).or_default().push(format!("`{column}` ({kind})"));
     }
-    let columns = refused
-        .iter()
-        .map(|refused| format!("`{}` ({})", refused.column, refused.kind));
-    format!(
-        "Spark will not open the predictions because of {}: leave it out of `input.passthrough`, or have it written in another type\n",
-        columns.collect::<Vec<_>>().join(", ")
-    )
+    let lines = columns.into_iter().map(|(reader, columns)| {
+        format!(
+            "{reader} will not open the predictions, because of {}: leave such columns out of `input.passthrough`, have them written as another type, or take another `dtype` for an output\n",
+            columns.join(", ")
+        )
+    });
+    lines.collect()
 }

@@ -102,7 +102,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     // The surface, which shows what the others know.
     (
         "cli",
-        "announce backfill changed child contract daemon date document ending events gc golden history hold infer machine plan preprocess progress records registry rejects run schedule \
+        "announce backfill changed child contract daemon date document ending events gc golden history hold infer machine output plan preprocess progress records registry rejects run schedule \
          schema settings shutdown spec storage telemetry validate verify",
     ),
 ];

@@ -59,13 +59,13 @@ fn columns_of_a_date_are_validated_without_scoring() {
 }
 
 #[test]
-fn carried_columns_that_spark_does_not_open_are_told() {
+fn columns_for_which_a_reader_opens_nothing_are_told() {
     let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let fixture = JobFixture::new()
         .job("input.passthrough", "['event_time', 'amount']")
         .features(|features| features.changed(None, move |batch| cast_column(batch, "event_time", &nanos)));
     let said = said(&fixture, "validate", &["--date", DATE]);
-    let told = "Spark will not open the predictions because of `event_time` (TIMESTAMP in nanoseconds)";
+    let told = "Spark 4.3 will not open the predictions, because of `event_time` (TIMESTAMP in nanoseconds): ";
     assert!(said.contains(told), "{said}");
     assert!(!said.contains("`amount`"), "{said}");
 }
