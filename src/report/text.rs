@@ -1,11 +1,12 @@
 //! A run report as a few aligned lines.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 use bytesize::ByteSize;
 
 use super::{Rows, RunReport};
-use crate::batch::StandIns;
+use crate::batch::{StandIns, StandInsByFeature};
 
 /// Digits of a digest that tell two models apart.
 const DIGEST_DIGITS: usize = 12;
@@ -19,9 +20,6 @@ pub(super) fn render(report: &RunReport) -> String {
     };
     let rows = &report.rows;
     line("rows", counts(rows));
-    for (feature, counts) in rows.stand_ins.iter() {
-        line("stand-ins", format!("{feature}: {}", stand_ins(counts)));
-    }
     let digest = report.model.sha256.get(..DIGEST_DIGITS).unwrap_or(&report.model.sha256);
     line(
         "model",
@@ -30,6 +28,9 @@ pub(super) fn render(report: &RunReport) -> String {
             report.model.name, report.model.version
         ),
     );
+    if !rows.stand_ins.is_empty() {
+        line("stand-ins", stand_ins(&rows.stand_ins));
+    }
     line(
         "input",
         format!(
@@ -121,18 +122,31 @@ fn counts(rows: &Rows) -> String {
     counts
 }
 
-/// What stood for values of a feature, and in how many rows.
-fn stand_ins(counts: StandIns) -> String {
-    let counts = [
-        ("unknown", counts.unknown),
-        ("imputed", counts.imputed),
-        ("not held exactly", counts.precision_loss),
-    ];
-    let counts = counts.iter().filter(|(_, rows)| *rows > 0);
-    let counts: Vec<_> = counts
-        .map(|(what, rows)| format!("{} {what}", grouped(*rows)))
-        .collect();
-    counts.join(", ")
+/// Features that are named; of a wide model there may be hundreds.
+const NAMED_FEATURES: usize = 3;
+
+/// What stood for values, of the features with most of it.
+fn stand_ins(all: &StandInsByFeature) -> String {
+    let total = |counts: &StandIns| counts.unknown + counts.imputed + counts.precision_loss;
+    let mut features: Vec<_> = all.iter().collect();
+    features.sort_by_key(|(_, counts)| Reverse(total(counts)));
+    let named = features.iter().take(NAMED_FEATURES).map(|(feature, counts)| {
+        let counts = [
+            ("unknown", counts.unknown),
+            ("imputed", counts.imputed),
+            ("not held exactly", counts.precision_loss),
+        ];
+        let counts = counts.iter().filter(|(_, rows)| *rows > 0);
+        let counts: Vec<_> = counts
+            .map(|(what, rows)| format!("{} {what}", grouped(*rows)))
+            .collect();
+        format!("{feature} {}", counts.join(" and "))
+    });
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = features.len().checked_sub(NAMED_FEATURES) {
+        let _ = write!(text, ", and {more} more features");
+    }
+    text
 }
 
 /// Digits in groups of three.
